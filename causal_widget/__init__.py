@@ -1,0 +1,5 @@
+"""Show a trained CNN's filters as a causal graph, and intervene on them."""
+
+from causal_widget._version import __version__
+
+__all__ = ["__version__"]
