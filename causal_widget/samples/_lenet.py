@@ -9,7 +9,7 @@ class LeNet(nn.Module):
     """Two convolutions of 5 x 5, pooling, then two linear layers, for grey images of 8 x 8 pixels.
 
     LeNet-5 (LeCun et al. 1998, section II.B) with ReLU and max pooling. Images of 8 x 8 pixels leave room for
-    one pooling and one hidden linear layer. Every nonlinearity is a module of its own, so its output has a name.
+    one pooling and one hidden linear layer. Each nonlinearity is a module, so its output has a name.
     """
 
     def __init__(self) -> None:
