@@ -19,13 +19,13 @@ class Step:
         The function's name, to recognise the call when the model runs again.
     owned : bool
         Whether its result still holds this layer's units and nothing else, one channel a unit.
-    site : str or None
-        The site that its result is.
+    sites : tuple of str
+        The sites that its result is.
     """
 
     function: str
     owned: bool
-    site: str | None = None
+    sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""Follow a layer's own tensor through the functions that read it, from its output to the last site.
+
+The same follower serves the tracing of a model, where the steps are recorded, and every later run, where they are
+recognised again. It works on function calls, so that `nn.ReLU`, `F.relu` and `x.relu_()` are all one to it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_serial = itertools.count()
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A tensor that holds the units of one layer call and nothing else.
+
+    Attributes
+    ----------
+    owner : object
+        What follows this layer call.
+    position : int
+        0 for the layer's output, k for the result of the k-th function that read it.
+    """
+
+    owner: Any
+    position: int
+
+
+class Follower(TorchFunctionMode):
+    """Tell the owner of a marked tensor of every function that reads it.
+
+    Parameters
+    ----------
+    on_call : callable (owner, positions read, function name, arguments, result)
+        Called after each function that reads marked tensors, once an owner; returns the result to go on with and the
+        position to mark it with (None: do not mark).
+    """
+
+    def __init__(self, on_call: Callable[[Any, list[int], str, tuple[Any, ...], Any], tuple[Any, int | None]]) -> None:
+        super().__init__()
+        self._on_call = on_call
+        self._key = f"_causal_widget_mark_{next(_serial)}"
+
+    def mark(self, tensor: Tensor, owner: Any, position: int) -> None:
+        """Say whose units a tensor holds."""
+        tensor.__dict__[self._key] = Mark(owner, position)
+
+    def mark_of(self, value: object) -> Mark | None:
+        """Say whose units a tensor holds, None where it holds no single layer's."""
+        return value.__dict__.get(self._key) if isinstance(value, Tensor) else None
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = function_name(func)
+        reads = {} if name == "__get__" else self._reads((args, kwargs))
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor):
+            if reads:
+                result.__dict__.pop(self._key, None)
+            for owner, positions in reads.items():
+                result, position = self._on_call(owner, positions, name, args, result)
+                if position is not None:
+                    self.mark(result, owner, position)
+        return result
+
+    def _reads(self, value: Any) -> dict[Any, list[int]]:
+        found: dict[Any, list[int]] = {}
+        for tensor in _tensors(value):
+            mark = tensor.__dict__.get(self._key)
+            if mark is not None:
+                found.setdefault(mark.owner, []).append(mark.position)
+        return found
+
+
+def _tensors(value: Any) -> Iterable[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+
+
+def function_name(func: Any) -> str:
+    """Name of a torch function, without the underscore of its in-place form."""
+    name = getattr(func, "__name__", type(func).__name__)
+    return name if name.startswith("__") else name.rstrip("_")
+
+
+NORMS = frozenset({"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm"})
+PASSING = frozenset(
+    "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout contiguous to float half "
+    "double bfloat16 type clone detach requires_grad cpu cuda".split()
+)
+LINEAR = frozenset("mul add sub div true_divide __mul__ __add__ __sub__ __truediv__ __rmul__ __radd__ neg".split())
+
+
+def gave_back_input(args: tuple[Any, ...], result: Tensor) -> bool:
+    """Whether a function gave back one of its inputs, as in-place functions do."""
+    return any(result is tensor for tensor in _tensors(args))
+
+
+def is_nonlinear(name: str) -> bool:
+    """Whether a function counts as an activation: neither a norm, nor passing on, nor plain arithmetic."""
+    return name not in NORMS and name not in PASSING and name not in LINEAR
