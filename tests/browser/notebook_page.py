@@ -1,0 +1,112 @@
+"""A notebook in JupyterLab as a person sees it: open, run, look, save, reload."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Locator, Page
+
+from tests.browser.lab import Lab
+
+# What JupyterLab, Chromium and the widget manager print by themselves; everything else is an error.
+NOT_OURS = [
+    re.compile(pattern)
+    for pattern in (
+        r"favicon",
+        r"net::ERR_ABORTED",
+    )
+]
+
+
+class NotebookPage:
+    """One browser page with one notebook."""
+
+    def __init__(self, page: Page, lab: Lab) -> None:
+        self.page, self.lab = page, lab
+        self.errors: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            where = message.location.get("url", "")
+            self.errors.append(f"{message.text} [{where}]")
+
+    def unexpected_errors(self) -> list[str]:
+        return [error for error in self.errors if not any(known.search(error) for known in NOT_OURS)]
+
+    def open(self, name: str, kernel: bool = True) -> "NotebookPage":
+        """Open a notebook of the server's folder, with a kernel or (as a reader would) without one."""
+        self.page.goto(f"{self.lab.url}/lab/tree/{name}?reset")
+        return self._ready(kernel)
+
+    def reload(self) -> "NotebookPage":
+        self.page.reload()
+        return self._ready(True)
+
+    def _ready(self, kernel: bool) -> "NotebookPage":
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length > 0", timeout=60_000
+        )
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.ready")
+        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        if kernel:
+            self.page.wait_for_function(
+                "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+                timeout=60_000,
+            )
+        return self
+
+    def command(self, name: str, **arguments: Any) -> Any:
+        """Execute one of JupyterLab's commands, as its menus do, and wait for it."""
+        return self.page.evaluate(
+            "([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => null)",
+            [name, arguments],
+        )
+
+    def run_all(self) -> None:
+        """Run all cells and wait for the last; raises what a cell raised."""
+        self.command("notebook:run-all-cells")
+        failed = self.page.evaluate(
+            """() => window.jupyterapp.shell.currentWidget.content.widgets
+                .filter(cell => cell.model.type === 'code')
+                .flatMap(cell => cell.model.outputs.toJSON())
+                .filter(output => output.output_type === 'error')
+                .map(output => `${output.ename}: ${output.evalue}`)"""
+        )
+        if failed:
+            raise AssertionError(f"a cell failed: {failed}")
+
+    def save(self) -> None:
+        self.command("docmanager:save")
+        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+
+    def kernel_says(self, expression: str) -> str:
+        """The value of a Python expression in the notebook's kernel, as its `repr`."""
+        return self.page.evaluate(
+            """async (expression) => {
+                const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                const future = kernel.requestExecute({
+                    code: '', silent: true, store_history: false, user_expressions: { value: expression }
+                });
+                const reply = await future.done;
+                const value = reply.content.user_expressions.value;
+                if (value.status !== 'ok') { throw new Error(`${value.ename}: ${value.evalue}`); }
+                return value.data['text/plain'];
+            }""",
+            expression,
+        )
+
+    def theme(self, name: str) -> None:
+        """Change JupyterLab's theme: "JupyterLab Light" or "JupyterLab Dark"."""
+        self.command("apputils:change-theme", theme=name)
+        self.page.wait_for_function(
+            "name => document.body.dataset.jpThemeName === name", arg=name, timeout=20_000
+        )
+
+    def output(self, cell: int) -> Locator:
+        """What a cell printed and showed; cells are counted from 0, text cells included."""
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".jp-Cell-outputArea")
+
+    def screenshot(self, file: Path, what: Locator | None = None) -> None:
+        (what or self.page).screenshot(path=file)
