@@ -1,0 +1,40 @@
+"""Responses: what each unit says about each image, reduced to moments in one pass."""
+
+from causal_widget.responses.collect import Sink, collect
+from causal_widget.responses.collection import Collection
+from causal_widget.responses.layout import Layout, Reading, layout_of
+from causal_widget.responses.loaders import Batch, batches, check_range, count_images, first_images
+from causal_widget.responses.moments import Moments
+from causal_widget.responses.tables import ResponseTable
+from causal_widget.responses.transforms import (
+    TRANSFORMS,
+    Custom,
+    Frobenius,
+    Mean,
+    Transform,
+    frobenius,
+    get_transform,
+)
+
+__all__ = [
+    "TRANSFORMS",
+    "Batch",
+    "Collection",
+    "Custom",
+    "Frobenius",
+    "Layout",
+    "Mean",
+    "Moments",
+    "Reading",
+    "ResponseTable",
+    "Sink",
+    "Transform",
+    "batches",
+    "check_range",
+    "collect",
+    "count_images",
+    "first_images",
+    "frobenius",
+    "get_transform",
+    "layout_of",
+]

@@ -1,0 +1,127 @@
+"""Responses of all layers for a batch of images, from one forward pass."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from causal_widget.errors import DeviceError, NonFiniteError, UnsupportedModelError
+from causal_widget.graph import FilterGraph, Layer, as_maps, watch
+from causal_widget.responses.layout import Layout
+from causal_widget.responses.transforms import Transform, mean
+
+
+class ResponseReader:
+    """Runs a model and reads every layer's responses at a site.
+
+    The output layer's response is its signed value: the logit. Used within `guarded` and `reading`.
+
+    Parameters
+    ----------
+    model
+        The network, in eval mode.
+    graph, layout
+        Its layers and their columns.
+    transform, site
+        What makes a response, and where the activation is read.
+    """
+
+    def __init__(
+        self, model: nn.Module, graph: FilterGraph, layout: Layout, transform: Transform, site: str
+    ) -> None:
+        self._model, self._graph, self._layout = model, graph, layout
+        self._transform, self._site = transform, site
+        self._found: dict[str, Tensor] = {}
+        self._most: int | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Watch every layer for the length of the block."""
+        handlers = [
+            (layer.name, layer.site("conv" if layer.is_output else self._site), self._handler(layer))
+            for layer in self._graph.layers
+        ]
+        with watch(self._model, self._graph, handlers):
+            yield
+
+    def _handler(self, layer: Layer) -> Callable[[Tensor], None]:
+        transform = mean if layer.is_output else self._transform
+
+        def keep(tensor: Tensor) -> None:
+            self._found[layer.name] = transform(as_maps(layer, tensor.detach()))
+
+        return keep
+
+    def read(self, images: Tensor, index: int) -> Float[np.ndarray, "image column"]:
+        """Return the responses of a batch, all layers side by side.
+
+        Where the accelerator's memory does not hold the batch it is halved, with a warning, for this and all
+        later batches.
+
+        Raises
+        ------
+        NonFiniteError
+            A response is NaN or infinite; names layer and batch.
+        DeviceError
+            Not even one image fits.
+        """
+        while True:
+            size = min(self._most or len(images), len(images))
+            try:
+                found = np.concatenate([self._forward(part, index) for part in images.split(size)])
+            except torch.cuda.OutOfMemoryError as error:
+                if size == 1:
+                    raise DeviceError(
+                        "The device is out of memory with a single image; take another device."
+                    ) from error
+                self._found.clear()
+            else:
+                self._check_finite(found, index)
+                return found
+            self._most = (size + 1) // 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            warnings.warn(
+                f"The device is out of memory with {size} images at once; going on with {self._most}.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _forward(self, images: Tensor, index: int) -> Float[np.ndarray, "image column"]:
+        self._found.clear()
+        self._model(images)
+        columns = [self._column(name, len(images), index) for name in self._layout.widths]
+        self._found.clear()
+        return torch.cat(columns, dim=1).cpu().numpy()
+
+    def _column(self, name: str, n_images: int, index: int) -> Tensor:
+        if name not in self._found:
+            raise UnsupportedModelError(
+                f"Layer {name!r} did not run for batch {index}; expected every layer to run for every image."
+            )
+        found = self._found[name]
+        expected = (n_images, self._layout.widths[name])
+        if tuple(found.shape) != expected:
+            raise UnsupportedModelError(
+                f"Layer {name!r} has responses of shape {tuple(found.shape)} for batch {index}; expected {expected}."
+            )
+        return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
+
+    def _check_finite(self, found: Float[np.ndarray, "image column"], index: int) -> None:
+        finite = np.isfinite(found)
+        if finite.all():
+            return
+        column = int(np.flatnonzero(~finite.all(axis=0))[0])
+        for name, columns in self._layout.slices.items():
+            if columns.start <= column < columns.stop:
+                image = int(np.flatnonzero(~finite[:, column])[0])
+                raise NonFiniteError(
+                    f"Layer {name!r}, unit {column - columns.start}, has a NaN or infinite response "
+                    f"in batch {index} (image {image} of the batch)."
+                )

@@ -1,0 +1,118 @@
+"""The structural causal model: a graph with its equations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from causal_widget.errors import UnknownNameError, nearest
+from causal_widget.graph import FilterGraph
+from causal_widget.scm.equations import LayerEquations
+
+
+@dataclass(frozen=True, eq=False)
+class StructuralCausalModel:
+    """A filter graph whose units follow structural equations.
+
+    Attributes
+    ----------
+    graph
+        Layers and wirings.
+    transform, site
+        What a response is: the transform's name, and where activations were read.
+    estimator, ridge
+        How the equations were fitted; the ridge is a share of each parent's variance, 0 for least squares.
+    n_images
+        Images that the equations were fitted on.
+    equations
+        The equations of each layer that has parents, in forward order.
+    means, deviations
+        Of each unit's response on the training images, by layer.
+    """
+
+    graph: FilterGraph = field(repr=False)
+    transform: str
+    site: str
+    estimator: str
+    ridge: float
+    n_images: int
+    equations: Mapping[str, LayerEquations] = field(repr=False)
+    means: Mapping[str, Float64[np.ndarray, " unit"]] = field(repr=False)
+    deviations: Mapping[str, Float64[np.ndarray, " unit"]] = field(repr=False)
+
+    def __getitem__(self, layer: str) -> LayerEquations:
+        """Return the equations of a layer.
+
+        Raises
+        ------
+        UnknownNameError
+            The layer does not exist or has no parents, so no equation.
+        """
+        if layer not in self.equations:
+            why = "has no parents, so no equation" if layer in self.graph.names else "does not exist"
+            raise UnknownNameError(f"Layer {layer!r} {why}.{nearest(layer, self.equations)}")
+        return self.equations[layer]
+
+    def coefficients(self, source: str, target: str) -> Float64[np.ndarray, "target_unit source_unit"]:
+        """Return the coefficients of one layer's units on a parent layer's; zero where not a parent."""
+        equations = self[target]
+        return equations.coefficients[:, equations.columns(source)]
+
+    def standardised(self, source: str, target: str) -> Float64[np.ndarray, "target_unit source_unit"]:
+        """Return the standardised coefficients of one layer's units on a parent layer's."""
+        equations = self[target]
+        return equations.standardised[:, equations.columns(source)]
+
+    def predict(
+        self, layer: str, responses: Mapping[str, Float64[np.ndarray, "image unit"]]
+    ) -> Float64[np.ndarray, "image unit"]:
+        """Return the expected responses of a layer's units, given those of all its parent layers."""
+        return self[layer].predict(responses)
+
+    def table(self) -> pd.DataFrame:
+        """Return a row an equation: layer, unit, parents, R2, held-out R2, noise, rank, condition, dead."""
+        return pd.concat([one.table() for one in self.equations.values()], ignore_index=True)
+
+    def summary(self) -> pd.DataFrame:
+        """Return a row a layer: units, parents, median R2 and held-out R2, worst condition, dead units, notes."""
+        return pd.DataFrame(
+            [
+                {
+                    "layer": name,
+                    "units": one.n_units,
+                    "parents": int(one.n_parents.max(initial=0)),
+                    "r2": _median(one.r2),
+                    "heldout_r2": _median(one.heldout_r2),
+                    "condition": float(one.condition.max(initial=0)),
+                    "dead": len(one.dead),
+                    "notes": " ".join(one.notes),
+                }
+                for name, one in self.equations.items()
+            ]
+        )
+
+    def __repr__(self) -> str:
+        """Say the size and the quality, then a line a layer."""
+        return f"{self._headline()}\n{self.summary().to_string(index=False, max_colwidth=60)}"
+
+    def _repr_html_(self) -> str:
+        """Say the same as a table; names are escaped."""
+        table = self.summary().to_html(index=False, escape=True, float_format=lambda x: f"{x:.4g}")
+        return f"<p>{escape(self._headline())}</p>{table}"
+
+    def _headline(self) -> str:
+        units = sum(one.n_units for one in self.equations.values())
+        return (
+            f"StructuralCausalModel of {self.graph.model_name}: {units:,} equations in {len(self.equations)} layers, "
+            f"{self.estimator} on {self.n_images:,} images, {self.transform} at {self.site}"
+        )
+
+
+def _median(values: Float64[np.ndarray, " unit"]) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else float("nan")
