@@ -1,0 +1,18 @@
+"""Exact effects on the network: what an intervention does to its answers, and how sure that is."""
+
+from causal_widget.effects.effect import ClassEffect, Effect
+from causal_widget.effects.evaluation import Evaluation
+from causal_widget.effects.forward import for_each_setting
+from causal_widget.effects.paired import Paired, paired
+from causal_widget.effects.running import effect_of, evaluate
+
+__all__ = [
+    "ClassEffect",
+    "Effect",
+    "Evaluation",
+    "Paired",
+    "effect_of",
+    "evaluate",
+    "for_each_setting",
+    "paired",
+]

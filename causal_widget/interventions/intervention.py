@@ -1,0 +1,107 @@
+"""An intervention as a value: which units, set to what, at which site."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from types import MappingProxyType
+
+from causal_widget.errors import ArgumentError, UnknownNameError, nearest
+from causal_widget.graph import SITES, FilterGraph
+
+Units = Mapping[str, Iterable[int]]
+
+
+@dataclass(frozen=True, repr=False)
+class Intervention:
+    """do(units = value): the units' activation maps are replaced by a constant.
+
+    Parameters
+    ----------
+    units : mapping of layer name to units
+        Stored with names and units sorted, each unit once; layers without units are left out.
+    value : float
+        What every element of the units' maps is set to.
+    site : str
+        Where: ``"conv"`` (the layer's own output), ``"norm"`` (after BatchNorm) or ``"activation"`` (after the
+        nonlinearity). A layer without the site is set at the last one before it.
+
+    Raises
+    ------
+    ArgumentError
+        If the value is no finite number or the units are no whole numbers.
+    UnknownNameError
+        If the site is none.
+    """
+
+    units: Units
+    value: float = 0.0
+    site: str = "activation"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", _frozen_units(self.units))
+        object.__setattr__(self, "value", _finite(self.value))
+        if self.site not in SITES:
+            raise UnknownNameError(
+                f'site "{self.site}" is not known; expected one of {", ".join(SITES)}.{nearest(str(self.site), SITES)}'
+            )
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.units.items()), self.value, self.site))
+
+    @property
+    def n_units(self) -> int:
+        """How many units are set."""
+        return sum(len(tuple(units)) for units in self.units.values())
+
+    def checked(self, graph: FilterGraph) -> Intervention:
+        """Give the same intervention, every layer and unit of which exists in `graph`.
+
+        Raises
+        ------
+        UnknownNameError
+            If a layer or unit does not exist.
+        ArgumentError
+            If a unit is a class: the outcome cannot be intervened on.
+        """
+        if graph.output.name in self.units:
+            raise ArgumentError(
+                f'"{graph.output.name}" gives the classes: the outcome cannot be intervened on; choose an earlier layer'
+            )
+        return Intervention(graph.check_units(dict(self.units)), self.value, self.site)
+
+    def __repr__(self) -> str:
+        if not self.units:
+            return "do(nothing)"
+        where = ", ".join(f"{layer}[{', '.join(map(str, units))}]" for layer, units in self.units.items())
+        return f"do({where} = {self.value:g} at {self.site})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{html.escape(repr(self))}</code>"
+
+
+def _frozen_units(units: object) -> Mapping[str, tuple[int, ...]]:
+    if not isinstance(units, Mapping):
+        raise ArgumentError(f"units must be a mapping of layer name to unit numbers, got {units!r:.80}")
+    kept = {str(layer): _sorted_units(str(layer), units[layer]) for layer in sorted(units, key=str)}
+    return MappingProxyType({layer: numbers for layer, numbers in kept.items() if numbers})
+
+
+def _sorted_units(layer: str, units: object) -> tuple[int, ...]:
+    listed = [units] if isinstance(units, Integral) else units
+    if isinstance(listed, str) or not isinstance(listed, Iterable):
+        raise ArgumentError(f'units of "{layer}" must be whole numbers, got {units!r:.80}')
+    numbers = list(listed)
+    for number in numbers:
+        if not isinstance(number, Integral) or isinstance(number, bool):
+            raise ArgumentError(f'units of "{layer}" must be whole numbers, got {number!r:.80}')
+    return tuple(sorted({int(number) for number in numbers}))
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ArgumentError(f"the value of an intervention must be a finite number, got {value!r:.80}")
+    return float(value)
