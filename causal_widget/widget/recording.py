@@ -1,0 +1,171 @@
+"""Which answers an offline page carries: the everyday ones always, the rest while they fit."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from causal_widget.widget import protocol
+from causal_widget.widget.handlers import HANDLERS, LANES
+from causal_widget.widget.protocol import Request
+from causal_widget.widget.store import SHOWN_RULES
+from causal_widget.widget.worker import Task
+
+if TYPE_CHECKING:
+    from causal_widget.widget.backend import Backend, Choices
+
+EDGE_BYTES, UNIT_BYTES, MAP_BYTES = 6_000_000, 3_000_000, 4_000_000
+EFFECT_SECONDS = 5.0
+
+
+@dataclass
+class Recording:
+    """Answers by the key under which the page looks them up.
+
+    Attributes
+    ----------
+    replies : dict of str to (result, buffers)
+        What a page would have been sent.
+    left_out : list of str
+        What did not fit, for the reader of the page.
+    """
+
+    replies: dict[str, tuple[dict[str, Any], list[memoryview]]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, key: list[Any], result: dict[str, Any], buffers: list[memoryview]) -> int:
+        """Keep an answer; give its size in bytes."""
+        self.replies[json.dumps(key, ensure_ascii=False, separators=(",", ":"))] = (result, buffers)
+        return sum(map(len, buffers)) + len(json.dumps(result))
+
+
+def record(backend: Backend, choices: Choices, selected: Mapping[str, Iterable[int]]) -> Recording:
+    """Ask the widget's own handlers what a page would ask.
+
+    Parameters
+    ----------
+    backend : Backend
+        The widget's kernel side.
+    choices : Choices
+        The person's choices now.
+    selected : mapping of layer to units
+        Recorded first, where not everything fits.
+    """
+    recording = Recording()
+    state = {**backend.state(), "canCollect": False, "job": None, "revision": 1}
+    recording.add(["hello"], protocol.clean(state), [])
+    asking = _Asking(backend, choices, recording)
+    for op in ("graph", "pruning"):
+        asking.ask([op], op)
+    for rule in SHOWN_RULES:
+        asking.ask(["importance", rule], "importance", rule=rule)
+    _edges(asking)
+    _units(asking, selected)
+    if backend.data.strip is None:
+        recording.left_out.append("It was written without images: no effects and no heatmaps.")
+        return recording
+    asking.ask(["images"], "images")
+    _effects(asking)
+    _maps(asking, selected)
+    return recording
+
+
+@dataclass
+class _Asking:
+    backend: Backend
+    choices: Choices
+    recording: Recording
+
+    def ask(self, key: list[Any], op: str, **args: Any) -> int:
+        content = {"v": protocol.VERSION, "id": 0, "op": op, "args": args}
+        request: Request = protocol.parse(content)
+        reply = HANDLERS[op](self.backend, Task(request, self.choices, LANES[op]))
+        written, buffers = protocol.write_reply(request, reply)
+        return self.recording.add(key, written["result"], buffers)
+
+
+def _edges(asking: _Asking) -> None:
+    wirings, room, missing = asking.backend.explainer.graph.wirings, EDGE_BYTES, 0
+    for i, wiring in enumerate(wirings):
+        size = wiring.target_units * wiring.source_units
+        if size > room:
+            missing += 1
+            continue
+        asking.ask(["edges", i], "edges", wirings=[i])
+        room -= size
+    if missing:
+        asking.recording.left_out.append(
+            f"Edges of {missing} of {len(wirings)} layer pairs were left out for size."
+        )
+
+
+def _units(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
+    room, missing = UNIT_BYTES, 0
+    for layer, unit in _by_interest(asking, selected):
+        if room <= 0:
+            missing += 1
+            continue
+        room -= asking.ask(["unit", layer, unit], "unit", layer=layer, unit=unit)
+    if missing:
+        asking.recording.left_out.append(f"Details of {missing:,} units were left out for size.")
+
+
+def _by_interest(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> Iterator[tuple[str, int]]:
+    """Every unit once: the selected, then the convolutions' from the most important on, then the others."""
+    graph, store = asking.backend.explainer.graph, asking.backend.store
+    ranked: list[tuple[float, str, int]] = []
+    for layer in graph.layers:
+        ranks = store.ranks(asking.choices.rule, layer.name)
+        for unit in range(layer.units):
+            place = float(ranks[unit]) if ranks is not None else unit + (0 if layer.kind == "conv" else 1e6)
+            ranked.append((place, layer.name, unit))
+    chosen = [(layer, unit) for layer, units in selected.items() for unit in units]
+    rest = [(layer, unit) for _, layer, unit in sorted(ranked, key=lambda entry: entry[0])]
+    yield from dict.fromkeys([*chosen, *rest])
+
+
+def _do(asking: _Asking, ablated: Mapping[str, Iterable[int]]) -> list[Any]:
+    chosen = sorted([layer, sorted(units)] for layer, units in ablated.items() if units)
+    return [chosen, asking.choices.site] if chosen else []
+
+
+def _effects(asking: _Asking) -> None:
+    """Effects of what is zeroed now, of nothing, and of single filters while there is time."""
+    graph = asking.backend.explainer.graph
+    ends, missing = time.perf_counter() + EFFECT_SECONDS, 0
+    now = {layer: list(units) for layer, units in asking.choices.ablated.items()}
+    singles = [{layer.name: [u]} for layer in graph.hidden_conv_layers for u in range(layer.units)]
+    for i, ablated in enumerate([now, {}, *singles]):
+        if i > 1 and time.perf_counter() > ends:
+            missing += 1
+            continue
+        asking.ask(["effect", _do(asking, ablated)], "effect", ablated=ablated)
+    asking.recording.left_out.append(
+        "Effects are there for what was zeroed when it was written and for single filters."
+    )
+    if missing:
+        asking.recording.left_out.append(f"Effects of {missing:,} single filters were left out.")
+
+
+def _maps(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
+    graph, strip = asking.backend.explainer.graph, asking.backend.data.shown
+    room, missing = MAP_BYTES, 0
+    layers = [layer.name for layer in graph.hidden_conv_layers]
+    chosen = [(layer, unit) for layer, units in selected.items() for unit in units]
+    single = [(layer.name, unit) for layer in graph.hidden_conv_layers for unit in range(layer.units)]
+    wanted: list[tuple[str, int] | None] = list(dict.fromkeys([None, *chosen, *single]))
+    now = _do(asking, asking.choices.ablated)
+    for pair in wanted:
+        for layer in layers:
+            for image in range(len(strip.images)):
+                if room <= 0:
+                    missing += 1
+                    continue
+                where, unit = (None, None) if pair is None else pair
+                key = ["heatmap", image, layer, unit, where, asking.choices.rule, now]
+                room -= asking.ask(key, "heatmap", image=image, layer=layer, unit=unit, unitLayer=where)
+    if missing:
+        asking.recording.left_out.append(f"{missing:,} heatmaps were left out for size.")

@@ -1,0 +1,125 @@
+"""What has been worked out for the pages and holds as long as the explainer does not learn anything new."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from causal_widget.errors import OrderError
+from causal_widget.explainer import CausalCNNExplainer
+from causal_widget.importance import RULES
+from causal_widget.widget.strength import quantised, weight_norms
+
+T = TypeVar("T")
+Importances = dict[str, np.ndarray[Any, Any]]
+SHOWN_RULES = tuple(rule for rule in RULES if rule != "random")
+RECENT = 32
+SMALL = 4_000_000
+
+
+class Store:
+    """Caches of importances, edges and effects, emptied when graph, collection or equations change.
+
+    Parameters
+    ----------
+    explainer : CausalCNNExplainer
+        Where everything comes from.
+    """
+
+    def __init__(self, explainer: CausalCNNExplainer) -> None:
+        self._explainer = explainer
+        self.revision = 1
+        self._seen = self._now()
+        self._cache: dict[Hashable, Any] = {}
+        self._recent: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def _now(self) -> tuple[Any, ...]:
+        return (self._explainer.graph, self._explainer.collection, self._explainer.scm)
+
+    def observe(self) -> bool:
+        """Look whether the explainer has learned something; if so, forget and raise the revision."""
+        now = self._now()
+        if all(a is b for a, b in zip(now, self._seen, strict=True)):
+            return False
+        self._seen = now
+        self._cache = {}
+        self._recent = OrderedDict()
+        self.revision += 1
+        return True
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Give what was made for `key`, making it the first time."""
+        cache = self._cache
+        if key not in cache:
+            cache[key] = make()
+        value: T = cache[key]
+        return value
+
+    def recall(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Give what was made for `key` if that is not too long ago; only the latest are kept."""
+        recent = self._recent
+        if key not in recent:
+            recent[key] = make()
+            while len(recent) > RECENT:
+                recent.popitem(last=False)
+        recent.move_to_end(key)
+        value: T = recent[key]
+        return value
+
+    def weights_key(self, device: str = "") -> Hashable:
+        """Give a value that changes when the network's weights are written to, or the device is another."""
+        parameters = self._explainer.model.parameters()
+        return (device, hash(tuple((id(p), p._version) for p in parameters)))
+
+    def importance(self, rule: str) -> Importances:
+        """Give a rule's importances by layer, empty where the rule needs data that is not collected yet."""
+        return self.get(("importance", rule), lambda: self._importance(rule))
+
+    def _importance(self, rule: str) -> Importances:
+        try:
+            return dict(self._explainer.importance(rule))
+        except OrderError:
+            return {}
+
+    def ranks(self, rule: str, layer: str) -> np.ndarray[Any, Any] | None:
+        """Give the rank of each unit of a layer, 1 for the most important."""
+        values = self.importance(rule).get(layer)
+        if values is None:
+            return None
+        order = np.argsort(-np.asarray(values), kind="stable")
+        ranks = np.empty(len(order), dtype=np.int64)
+        ranks[order] = np.arange(1, len(order) + 1)
+        return ranks
+
+    @property
+    def edge_source(self) -> str:
+        """``"coefficient"`` once there are equations, ``"weight"`` before."""
+        return "weight" if self._explainer.scm is None else "coefficient"
+
+    def strengths(self, wiring: int) -> np.ndarray[Any, Any]:
+        """Give the strength of every edge of a wiring, shape (target unit, source unit)."""
+        graph, scm = self._explainer.graph, self._explainer.scm
+        one = graph.wirings[wiring]
+        if scm is None:
+            make = partial(weight_norms, self._explainer.model, graph, one)
+            small = one.target_units * one.source_units <= SMALL
+            return self.get(("norms", wiring, self.weights_key()), make) if small else make()
+        strengths = np.nan_to_num(np.abs(scm.standardised(one.source, one.target)))
+        return strengths if one.is_full else np.where(one.mask(), strengths, 0.0)
+
+    def edges(self, wiring: int) -> np.ndarray[Any, Any]:
+        """Give the strengths of a wiring's edges against the graph's largest, as bytes."""
+        return quantised(self.strengths(wiring), self.largest)
+
+    @property
+    def largest(self) -> float:
+        """The strongest edge of the graph."""
+        return self.get("largest", self._largest)
+
+    def _largest(self) -> float:
+        found = (self.strengths(i) for i in range(len(self._explainer.graph.wirings)))
+        return max((float(strengths.max(initial=0.0)) for strengths in found), default=0.0)

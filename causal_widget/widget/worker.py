@@ -1,0 +1,189 @@
+"""One thread a widget: it takes tasks, quick ones first, and holds nothing between two of them."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from causal_widget.widget.protocol import Request
+
+QUICK, MODEL, EFFECT, JOB = "quick", "model", "effect", "job"
+
+
+@dataclass(eq=False)
+class Task:
+    """A request on its way through the worker.
+
+    Attributes
+    ----------
+    request : Request
+        What the page asked.
+    choices : Any
+        The person's choices when it was asked.
+    lane : str
+        ``"quick"`` (runs no model), ``"model"``, ``"effect"`` (only the latest counts), ``"job"``.
+    job_id : int or None
+        Number of the job that the task is.
+    cancelled, superseded : threading.Event
+        Set by a person's cancel (both), or by a newer effect request (the second only).
+    """
+
+    request: Request
+    choices: Any
+    lane: str
+    job_id: int | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    superseded: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """Stop the task at its next batch."""
+        self.cancelled.set()
+        self.superseded.set()
+
+
+class Inbox:
+    """What waits for the thread, under one lock.
+
+    Its holder may take the lock again: the garbage collector can call `stop` in the middle of anything.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.RLock())
+        self._lanes: dict[str, deque[Task]] = {QUICK: deque(), MODEL: deque(), EFFECT: deque(), JOB: deque()}
+        self._running: Task | None = None
+        self._stopped = False
+
+    def put(self, task: Task) -> list[Task]:
+        """Add a task; give back the waiting effect that it replaces, if there is one."""
+        with self._changed:
+            replaced: list[Task] = []
+            if task.lane == EFFECT:
+                replaced = list(self._lanes[EFFECT])
+                self._lanes[EFFECT].clear()
+                if self._running is not None and self._running.lane == EFFECT:
+                    self._running.superseded.set()
+            self._lanes[task.lane].append(task)
+            self._changed.notify_all()
+            return replaced
+
+    def take(self) -> Task | None:
+        """Wait for the next task; None once stopped."""
+        with self._changed:
+            while True:
+                if self._stopped:
+                    return None
+                for lane in (QUICK, MODEL, EFFECT, JOB):
+                    if self._lanes[lane]:
+                        self._running = self._lanes[lane].popleft()
+                        return self._running
+                self._changed.wait()
+
+    def take_quick(self) -> Task | None:
+        """Give a waiting quick task, None where there is none."""
+        with self._changed:
+            return self._lanes[QUICK].popleft() if self._lanes[QUICK] else None
+
+    def done(self) -> None:
+        """Say that the running task ended."""
+        with self._changed:
+            self._running = None
+            self._changed.notify_all()
+
+    def drop_waiting(self) -> list[Task]:
+        """Cancel the running task and take out the waiting effects and jobs."""
+        with self._changed:
+            if self._running is not None and self._running.lane in (EFFECT, JOB):
+                self._running.cancel()
+            dropped = [*self._lanes[EFFECT], *self._lanes[JOB]]
+            self._lanes[EFFECT].clear()
+            self._lanes[JOB].clear()
+            return dropped
+
+    @property
+    def running(self) -> Task | None:
+        """The task the thread is at."""
+        with self._changed:
+            return self._running
+
+    def wait_idle(self, timeout: float | None) -> bool:
+        """Wait until nothing runs and nothing waits; False if that took longer than `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._running is None and not any(self._lanes.values()), timeout
+            )
+
+    def stop(self) -> None:
+        """End the thread after the running task, which is cancelled."""
+        with self._changed:
+            self._stopped = True
+            for lane in self._lanes.values():
+                lane.clear()
+            if self._running is not None:
+                self._running.cancel()
+            self._changed.notify_all()
+
+
+class Worker:
+    """Runs an owner's tasks one after another on a thread of its own.
+
+    The thread knows the owner only while a task runs: an owner that nobody else knows any more is collected,
+    and its thread ends.
+
+    Parameters
+    ----------
+    run : bound method
+        Called with each task, on the thread.
+    """
+
+    def __init__(self, run: Callable[[Task], None]) -> None:
+        self.inbox = Inbox()
+        inbox = self.inbox
+        self._run = weakref.WeakMethod(run, lambda _: inbox.stop())
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self.start()
+
+    def start(self) -> None:
+        """Start the thread, also again after an exit that a task asked for."""
+        with self._starting:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            # the copied context carries the cell that messages from the thread belong to
+            context = contextvars.copy_context()
+            self._thread = threading.Thread(
+                target=context.run, args=(_loop, self.inbox, self._run), name="causal-widget", daemon=True
+            )
+            self._thread.start()
+
+    def put(self, task: Task) -> list[Task]:
+        """Add a task; give back the waiting effect that it replaces, if there is one."""
+        self.start()
+        return self.inbox.put(task)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Cancel what runs and end the thread; wait for it up to `timeout` seconds."""
+        self.inbox.stop()
+        if timeout and self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread is there."""
+        return self._thread is not None and self._thread.is_alive()
+
+
+def _loop(inbox: Inbox, reference: weakref.WeakMethod[Callable[[Task], None]]) -> None:
+    while (task := inbox.take()) is not None:
+        run = reference()
+        try:
+            if run is None:
+                return
+            run(task)
+        finally:
+            inbox.done()
+            del task, run
