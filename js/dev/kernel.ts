@@ -1,0 +1,177 @@
+// The kernel's side of the protocol over made-up numbers, for looking at the page and for tests.
+import type { CurveInfo, EffectInfo, GraphInfo, Job, LayerInfo, UnitInfo, WiringInfo } from "../src/types";
+import type { FakeModel, Kernel } from "./fake";
+
+interface Options {
+  collected: boolean;
+  labels: boolean;
+  theme: string;
+}
+
+function random(seed: number): () => number {
+  let state = seed >>> 0 || 1;
+  return () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32);
+}
+
+function layer(name: string, index: number, units: number, kind = "conv", isOutput = false): LayerInfo {
+  return { name, index, kind, units, isOutput, shape: kind === "conv" ? [units, 8, 8] : [units], sites: isOutput ? ["conv"] : kind === "conv" ? ["conv", "norm", "activation"] : ["conv", "activation"] };
+}
+
+const VGG = [[0, 64], [3, 64], [7, 128], [10, 128], [14, 256], [17, 256], [20, 256], [23, 256], [27, 512], [30, 512], [33, 512], [36, 512], [40, 512], [43, 512], [46, 512], [49, 512]];
+
+export function fakeGraph(net: string): GraphInfo {
+  let layers: LayerInfo[];
+  if (net === "vgg") layers = [...VGG.map(([at, units], k) => layer(`features.${at}`, k, units)), layer("classifier", 16, 10, "linear", true)];
+  else if (net === "resnet") {
+    const names = ["conv1", ...[1, 2, 3].flatMap((stage) => [0, 1, 2].flatMap((block) => [`layer${stage}.${block}.conv1`, `layer${stage}.${block}.conv2`]))];
+    layers = [...names.map((name, k) => layer(name, k, name.startsWith("layer3") ? 64 : name.startsWith("layer2") ? 32 : 16)), layer("fc", names.length, 10, "linear", true)];
+  } else layers = [layer("conv1", 0, 6), layer("conv2", 1, 16), layer("<script>conv3", 2, 120), layer("fc1", 3, 84, "linear"), layer("fc2", 4, 10, "linear", true)];
+  const wire = (source: number, target: number, kind = "dense"): WiringInfo => ({ source: layers[source].name, target: layers[target].name, kind, rows: layers[target].units, cols: layers[source].units });
+  const wirings = layers.slice(1).map((_, k) => wire(k, k + 1));
+  if (net === "resnet") for (let k = 0; k + 3 < layers.length; k += 2) wirings.push(wire(k, k + 3));
+  return { layers, wirings, tracedBy: "symbolic" };
+}
+
+export function traitsFor(net: string, { theme }: Options): Record<string, unknown> {
+  const { layers } = fakeGraph(net);
+  return { layers: layers.map(({ name }) => name), selected: {}, ablated: {}, site: "activation", rule: "coefficient", n_edges: net === "vgg" ? 2000 : 600, panel: "inspector", image: 0, heat_layer: layers[1].name, device: "cpu", batches: 0, theme };
+}
+
+const f32 = (values: Float32Array, shift = 4): DataView => {
+  const padded = new Uint8Array(values.byteLength + shift); // begins inside its ArrayBuffer, as real ones do
+  padded.set(new Uint8Array(values.buffer), shift);
+  return new DataView(padded.buffer, shift);
+};
+const u8 = (values: Uint8Array): DataView => new DataView(values.buffer);
+
+export function fakeEdges(graph: GraphInfo, k: number): Uint8Array {
+  const { rows, cols } = graph.wirings[k];
+  const next = random(k + 7);
+  const strength = Array.from({ length: cols }, () => next() ** 3);
+  return Uint8Array.from({ length: rows * cols }, (_, at) => Math.min(255, Math.floor(255 * next() ** 4 * (0.25 + 0.75 * strength[at % cols]) * (64 / Math.max(64, cols)) ** 0.3)));
+}
+
+function fakeImportance(graph: GraphInfo, rule: string, collected: boolean): Float32Array {
+  const parts = graph.layers.map(({ units, isOutput }, k) => {
+    const next = random(k * 31 + rule.length);
+    const raw = Array.from({ length: units }, () => (isOutput || (!collected && rule !== "l1") ? NaN : next() ** 2.2 + 0.01));
+    const sum = raw.reduce((a, b) => a + b, 0);
+    return raw.map((value) => value / sum);
+  });
+  return Float32Array.from(parts.flat());
+}
+
+function fakeUnit(graph: GraphInfo, name: string, unit: number, collected: boolean): [UnitInfo, Float32Array] {
+  const at = graph.layers.findIndex((each) => each.name === name);
+  const next = random(at * 1000 + unit + 3);
+  const relatives = (others: WiringInfo[], side: "source" | "target") => others.flatMap((w) => Array.from({ length: 10 }, (_, k) => ({ layer: w[side], unit: Math.floor(next() * (side === "source" ? w.cols : w.rows)), coefficient: (next() - 0.5) * 2, standardised: (k % 3 ? 1 : -1) * 0.6 * 0.8 ** k }))).slice(0, 10);
+  const { kind, units, isOutput } = graph.layers[at];
+  const channels = at === 0 ? 3 : Math.min(64, graph.layers[at - 1].units);
+  const shape = kind === "conv" ? [at === 0 ? 3 : graph.layers[at - 1].units, 3, 3] : [graph.layers[at - 1].units, 1, 1];
+  const importance = isOutput ? {} : Object.fromEntries((collected ? ["coefficient", "standardised", "l1", "variance", "response"] : ["l1"]).map((rule) => [rule, { value: next() / units, rank: 1 + Math.floor(next() * units), of: units }]));
+  return [{
+    layer: name, unit, response: collected ? { mean: next() * 10, sd: next() * 2 } : null, r2: collected ? 0.5 + next() / 2 : null, heldoutR2: collected ? 0.4 + next() / 2 : null, importance,
+    parents: collected ? relatives(graph.wirings.filter((w) => w.target === name), "source") : [], children: collected ? relatives(graph.wirings.filter((w) => w.source === name), "target") : [],
+    weights: { shape }, notes: unit % 5 === 4 ? ["No variance over these images: the filter is dead."] : [],
+  }, Float32Array.from({ length: channels * shape[1] * shape[2] }, () => (next() + next() + next() - 1.5) * 0.4)];
+}
+
+function fakeEffect(model: FakeModel, classes: string[], labels: boolean, nStrip: number): EffectInfo {
+  const ablated: Record<string, number[]> = model.get("ablated");
+  const n = Object.values(ablated).flat().length;
+  const next = random(n * 13 + 1);
+  const drop = Math.min(0.85, 0.012 * n ** 1.3);
+  return {
+    n: 360, units: ablated, before: { accuracy: labels ? 0.9778 : null, loss: labels ? 0.0812 : null }, after: { accuracy: labels ? 0.9778 - drop : null, loss: labels ? 0.0812 + 3 * drop : null },
+    change: { accuracy: labels ? -drop : null, accuracySe: labels ? 0.006 : null, loss: labels ? 3 * drop : null, lossSe: labels ? 0.01 : null },
+    classes: classes.map((name) => { const change = (next() - 0.75) * drop * 2; return { name, before: labels ? 0.97 : null, after: labels ? 0.97 + change : null, change: labels ? change : null, se: labels ? 0.01 + 0.02 * next() : null, logit: change * 8, logitSe: 0.1 }; }),
+    flipped: Math.round(drop * 380), seconds: 0.21,
+    strip: Array.from({ length: nStrip }, (_, k) => ({ before: { cls: k % 10, p: 0.9 + 0.1 * next() }, after: k % 4 === 1 ? { cls: (k + 3) % 10, p: 0.5 + 0.2 * next() } : { cls: k % 10, p: 0.7 + 0.2 * next() } })),
+  };
+}
+
+function fakeImages(n: number, side: number): Uint8Array {
+  const out = new Uint8Array(n * side * side * 3);
+  for (let k = 0; k < n; k++) for (let y = 0; y < side; y++) for (let x = 0; x < side; x++) {
+    const r = Math.hypot(x - side / 2 - 3 * Math.sin(k), y - side / 2 - 3 * Math.cos(k));
+    const v = 255 * Math.exp(-(((r - side * (0.15 + 0.02 * k)) / (side * 0.09)) ** 2));
+    out.set([v, v * (0.7 + 0.03 * k), v * 0.85], 3 * ((k * side + y) * side + x));
+  }
+  return out;
+}
+
+function fakeMap(side: number, seed: number, signed: boolean): Float32Array {
+  return Float32Array.from({ length: side * side }, (_, at) => {
+    const value = Math.sin((at % side) / side * 5 + seed) * Math.cos(at / side / side * 4 + seed);
+    return signed ? value : Math.max(0, value);
+  });
+}
+
+export function fakeCurve(percents: number[], rules: string[], repeats: number): CurveInfo {
+  return {
+    percents, baseline: 0.9778, n: 360,
+    rules: rules.map((name, k) => {
+      const mean = percents.map((p) => 0.1 + 0.878 / (1 + Math.exp((p - 38 - 6 * k) / 7)));
+      const wide = name === "random" ? 0.09 : 0;
+      return { name, mean, low: mean.map((m) => Math.max(0, m - wide)), high: mean.map((m) => Math.min(1, m + wide)), repeats: name === "random" ? repeats : 1 };
+    }),
+  };
+}
+
+export function fakeKernel(net: string, model: FakeModel, options: Options): Kernel {
+  const graph = fakeGraph(net);
+  const classes = net === "lenet" ? "0123456789".split("") : ["airplane", "automobile", "bird", "cat", "<script>deer", "dog", "frog", "horse", "ship", "truck"];
+  const [nStrip, side] = [12, net === "lenet" ? 28 : 32];
+  let [collected, revision, cancelled] = [options.collected, 1, false];
+  let job: Job | null = null;
+  let curve: CurveInfo | null = null;
+  const state = () => ({
+    version: 1, model: { lenet: "LeNet5", vgg: "VGG-19-BN", resnet: "CIFAR ResNet-20" }[net] ?? net, nFilters: graph.layers.filter((l) => l.kind === "conv").reduce((sum, l) => sum + l.units, 0), nLayers: graph.layers.length, classes,
+    devices: [{ name: "cpu", label: "CPU, 8 threads", memory: 16e9, free: 9e9 }, { name: "cuda:0", label: "NVIDIA H100", memory: 80e9, free: 71e9 }],
+    collected, nImages: collected ? 1437 : 0, accuracy: collected && options.labels ? 0.9833 : null, loss: collected && options.labels ? 0.0612 : null, hasLabels: options.labels, nStrip, canCollect: true, job, revision,
+  });
+  const emit = (content: any) => model.emit("msg:custom", { v: 1, ...content }, []);
+
+  function run(kind: Job["kind"], total: number, end: () => void): { job: number } {
+    cancelled = false;
+    job = { id: (job?.id ?? 0) + 1, kind, state: "running", done: 0, total, unit: "images", rate: null, remaining: null, message: "", error: null };
+    const tick = () => {
+      const ended = cancelled || job!.done >= total;
+      job = { ...job!, done: Math.min(total, job!.done + total / 20), rate: 512.3, remaining: (total - job!.done) / 512, state: cancelled ? "cancelled" : ended ? "done" : "running" };
+      if (ended && !cancelled) end();
+      emit({ event: "job", job });
+      if (ended) emit({ event: "changed", state: state() });
+      else setTimeout(tick, 100);
+    };
+    setTimeout(tick, 50);
+    return { job: job.id };
+  }
+
+  const ops: Record<string, (args: any) => [result: any, buffers?: DataView[], infos?: any[]]> = {
+    hello: () => [state()],
+    graph: () => [graph],
+    importance: ({ rule }) => { const values = fakeImportance(graph, rule, collected); return [{ rule }, [f32(values)], [{ name: "importance", dtype: "float32", shape: [values.length] }]]; },
+    edges: ({ wirings }) => [{ source: collected ? "coefficient" : "weight" }, wirings.map((k: number) => u8(fakeEdges(graph, k))), wirings.map((k: number) => ({ name: `wiring ${k}`, dtype: "uint8", shape: [graph.wirings[k].rows, graph.wirings[k].cols] }))],
+    unit: ({ layer: name, unit }) => { const [info, weights] = fakeUnit(graph, name, unit, collected); return [info, [f32(weights, 6)], [{ name: "weights", dtype: "float32", shape: [weights.length / (info.weights!.shape[1] * info.weights!.shape[2]), ...info.weights!.shape.slice(1)] }]]; },
+    effect: () => [fakeEffect(model, classes, options.labels, nStrip)],
+    images: () => [{ labels: Array.from({ length: nStrip }, (_, k) => (options.labels ? k % 10 : null)), predictions: Array.from({ length: nStrip }, (_, k) => (k === 3 || k === 8 ? 5 : k % 10)) }, [u8(fakeImages(nStrip, side))], [{ name: "images", dtype: "uint8", shape: [nStrip, side, side, 3] }]],
+    heatmap: ({ unit }) => {
+      const present = [collected, unit !== null, Object.keys(model.get("ablated")).length > 0];
+      const names = ["importance", "activation", "difference"];
+      const kept = names.map((_, k) => k).filter((k) => present[k]);
+      return [{ maps: names.map((name, k) => ({ name, present: present[k], low: k === 2 ? -0.38 : 0, high: k === 2 ? 0.38 : 2.41, signed: k === 2 })) }, kept.map((k) => f32(fakeMap(side, k, k === 2))), kept.map((k) => ({ name: names[k], dtype: "float32", shape: [side, side] }))];
+    },
+    collect: () => [run("collect", 1437, () => { collected = true; revision++; })],
+    prune: ({ percents, rules, repeats }) => [run("prune", 4000, () => { curve = fakeCurve(percents, rules, repeats); })],
+    pruning: () => [{ curve }],
+    poll: () => [{ job, revision }],
+    cancel: () => { cancelled = true; return [{ cancelled: true }]; },
+  };
+  return ({ id, op, args }, answer) => {
+    setTimeout(() => {
+      if (!ops[op]) return answer({ v: 1, id, ok: false, error: { kind: "ArgumentError", message: `no operation "${op}"` } });
+      const [result, buffers = [], infos] = ops[op](args);
+      answer({ v: 1, id, ok: true, result: infos ? { ...result, buffers: infos } : result }, buffers);
+    }, op === "effect" ? 150 : 15);
+  };
+}

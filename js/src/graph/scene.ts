@@ -1,0 +1,66 @@
+// What the canvas draws, gathered from the session: places, matrices of the shown wirings, the strongest edges.
+import type { Session } from "../state";
+import type { WiringInfo } from "../types";
+import { emptyEdges, histogram, meanStrength, strongest, type EdgeList, type Matrix } from "./edges";
+import { layout, type Layout } from "./layout";
+
+export interface Ribbon {
+  from: number;
+  to: number;
+  /** 0..1: mean edge strength, relative to the strongest ribbon. */
+  strength: number;
+  /** Height (world) of the lane for a wiring that skips layers; null for neighbours. */
+  lane: number | null;
+}
+export interface Scene {
+  plan: Layout;
+  wirings: WiringInfo[];
+  /** By wiring: its ribbon, or null where an end is not shown. */
+  ribbons: (Ribbon | null)[];
+  matrices: Matrix[];
+  edges: EdgeList;
+}
+
+const LANE = 70;
+const counted = new WeakMap<Uint8Array, Uint32Array>();
+
+function counts(data: Uint8Array): Uint32Array {
+  const known = counted.get(data) ?? histogram(data);
+  counted.set(data, known);
+  return known;
+}
+
+export function emptyScene(): Scene {
+  return { plan: layout([], 1), wirings: [], ribbons: [], matrices: [], edges: emptyEdges(0) };
+}
+
+/** Skipping wirings share lanes above and below, spread so that overlapping ones can be told apart. */
+function laneOf(from: number, to: number, plan: Layout): number | null {
+  if (to - from <= 1) return null;
+  const above = (from + to) % 2 === 0;
+  const spread = 0.15 + 0.6 * (((from * 7 + to * 3) % 5) / 4);
+  return above ? plan.lane * (1 - spread) : plan.height - plan.lane * (1 - spread);
+}
+
+export function buildScene(session: Session, aspect: number): Scene {
+  const wirings = session.graph?.wirings ?? [];
+  const shown = session.layers;
+  const index = new Map(shown.map((layer, k) => [layer.name, k]));
+  const between = wirings.map(({ source, target }) => [index.get(source) ?? -1, index.get(target) ?? -1]);
+  const skips = between.some(([from, to]) => from >= 0 && to >= 0 && to - from > 1);
+  const plan = layout(shown, aspect, skips ? LANE : 0);
+  const matrices: Matrix[] = [];
+  const strengths = between.map(([from, to], wiring) => {
+    const data = session.edges[wiring];
+    if (from < 0 || to < 0 || !data) return 0;
+    matrices.push({ wiring, data, cols: wirings[wiring].cols });
+    return meanStrength(counts(data));
+  });
+  const top = Math.max(1e-6, ...strengths);
+  const ribbons = between.map(([from, to], k) => (from < 0 || to < 0 ? null : { from, to, strength: strengths[k] / top, lane: laneOf(from, to, plan) }));
+  return { plan, wirings, ribbons, matrices, edges: pickEdges(matrices, session.get("n_edges") ?? 0) };
+}
+
+export function pickEdges(matrices: Matrix[], k: number): EdgeList {
+  return strongest(matrices, k, matrices.map(({ data }) => counts(data)));
+}

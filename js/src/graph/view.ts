@@ -1,0 +1,305 @@
+// The graph's canvas: off-screen layers for what is slow, an overlay for what changes under the pointer.
+import { luminance } from "../colour";
+import { h } from "../dom";
+import type { Session } from "../state";
+import { unitKey, pairs } from "../units";
+import { fit, toScreen, toWorld, type Camera, type Margins } from "./camera";
+import { paintEdgeList, paintEdges, paintRing, paintUnits, paintZeroed, type Ink, type Pen } from "./draw";
+import { touching, type EdgeList } from "./edges";
+import { inkOf } from "./ink";
+import { classNames, classNamesWidth, layerNames, namesFit, unitNumbers } from "./labels";
+import { pick, place, type Box, type Column, type Hit } from "./layout";
+import { buildScene, emptyScene, type Scene } from "./scene";
+
+const OVERSCAN = 0.3; // painted beyond each edge of the view, so that a pan has something to show
+const OWN_EDGES = 60; // edges drawn for a unit that is pointed at or selected
+const SETTLE = 90; // ms without zooming after which slow layers are painted anew
+const QUICK = 12; // ms: below this, painting anew every frame is fluid anyway
+
+interface Layer {
+  canvas: HTMLCanvasElement;
+  pen: Pen;
+}
+
+function offscreen(): Layer {
+  const canvas = document.createElement("canvas");
+  return { canvas, pen: canvas.getContext("2d")! };
+}
+
+export class GraphView {
+  readonly canvas = h("canvas", {
+    class: "cw-canvas", test: "cw-graph", tabindex: 0, role: "application",
+    "aria-label": "Graph of filters. Arrow keys move between filters and layers, Enter zeroes or restores, Escape clears the selection, plus and minus zoom.",
+  });
+  scene: Scene = emptyScene();
+  camera: Camera = { scale: 1, x: 0, y: 0 };
+  width = 0;
+  height = 0;
+  hover: Hit | null = null;
+  box: Box | null = null;
+  fitted = true;
+  readonly timings = { frame: 0, repaint: 0, scene: 0 };
+
+  private readonly pen: Pen = this.canvas.getContext("2d")!;
+  private readonly edgeLayer = offscreen();
+  private readonly unitLayer = offscreen();
+  private painted: Camera | null = null;
+  private ink: Ink = inkOf(false, "#ffffff");
+  private ratio = 1;
+  private fitScale = 1;
+  private flat = true;
+  private frame = 0;
+  private settle: ReturnType<typeof setTimeout> | null = null;
+  private sceneStale = true;
+  private readonly own = new Map<string, EdgeList>();
+
+  constructor(private readonly session: Session) {}
+
+  destroy(): void {
+    cancelAnimationFrame(this.frame);
+    if (this.settle) clearTimeout(this.settle);
+  }
+
+  setTheme(dark: boolean, back: string): void {
+    this.ink = inkOf(dark, back);
+    this.repaint();
+  }
+
+  resize(width: number, height: number): void {
+    if (width < 2 || height < 2) return; // a hidden tab
+    const ratio = Math.min(3, window.devicePixelRatio || 1);
+    if (width === this.width && height === this.height && ratio === this.ratio) return;
+    [this.width, this.height, this.ratio] = [width, height, ratio];
+    for (const [canvas, k] of [[this.canvas, 1], [this.edgeLayer.canvas, 1 + 2 * OVERSCAN], [this.unitLayer.canvas, 1 + 2 * OVERSCAN]] as const) {
+      canvas.width = Math.round(width * ratio * k);
+      canvas.height = Math.round(height * ratio * k);
+    }
+    if (this.fitted) this.rebuild();
+    else this.repaint();
+  }
+
+  // -- asking for a new picture -------------------------------------------------------------------
+
+  rebuild(): void {
+    this.sceneStale = true;
+    this.repaint();
+  }
+
+  repaint(): void {
+    this.painted = null;
+    this.draw();
+  }
+
+  draw(): void {
+    if (!this.frame && this.width) this.frame = requestAnimationFrame(() => this.onFrame());
+  }
+
+  moveTo(camera: Camera): void {
+    this.camera = camera;
+    this.fitted = false;
+    this.draw();
+  }
+
+  fit(): void {
+    const margins = this.margins();
+    this.camera = fit(this.scene.plan, this, margins);
+    this.fitScale = this.camera.scale;
+    this.fitted = true;
+    this.repaint();
+  }
+
+  get zoomLimits(): [number, number] {
+    return [this.fitScale * 0.15, Math.max(this.fitScale * 40, 2)];
+  }
+
+  // -- geometry ---------------------------------------------------------------------------------------
+
+  private margins(): Margins {
+    const classes = classNamesWidth(this.pen, this.scene.plan, this.session.kernel?.classes ?? []);
+    return { left: 14, right: Math.min(130, classes) + 14, top: this.flat ? 44 : 78, bottom: 16 };
+  }
+
+  at(x: number, y: number): Hit | null {
+    return pick(this.scene.plan, ...toWorld(this.camera, x, y));
+  }
+
+  column(layer: string): Column | undefined {
+    return this.scene.plan.columns[this.scene.plan.index.get(layer) ?? -1];
+  }
+
+  /** Where a unit is now, in client coordinates. */
+  clientPosition(layer: string, unit: number): { x: number; y: number } | null {
+    if (this.sceneStale) this.refresh();
+    const column = this.column(layer);
+    if (!column || unit < 0 || unit >= column.layer.units) return null;
+    const [x, y] = toScreen(this.camera, ...place(column, unit));
+    const frame = this.canvas.getBoundingClientRect();
+    return { x: frame.left + x, y: frame.top + y };
+  }
+
+  /** Moves the camera just enough that a unit is in view. */
+  reveal(layer: string, unit: number): void {
+    const column = this.column(layer);
+    if (!column) return;
+    const [x, y] = toScreen(this.camera, ...place(column, unit));
+    const dx = Math.min(0, this.width - 40 - x) + Math.max(0, 40 - x);
+    const dy = Math.min(0, this.height - 30 - y) + Math.max(0, 90 - y);
+    if ((dx || dy) && !this.fitted) this.moveTo({ ...this.camera, x: this.camera.x + dx, y: this.camera.y + dy });
+  }
+
+  ownEdges(layer: string, unit: number): EdgeList {
+    const key = unitKey(layer, unit);
+    const known = this.own.get(key) ?? touching(this.scene.matrices, this.scene.wirings, layer, unit, OWN_EDGES);
+    if (this.own.size > 200) this.own.clear();
+    this.own.set(key, known);
+    return known;
+  }
+
+  // -- painting ----------------------------------------------------------------------------------------
+
+  private refresh(): void {
+    const start = performance.now();
+    this.sceneStale = false;
+    this.own.clear();
+    const guess = Math.max(0.4, (this.width - 60) / Math.max(1, this.height - 90));
+    const draft = buildScene(this.session, guess);
+    this.scene = draft;
+    this.flat = namesFit(this.pen, draft.plan, (draft.plan.pitch * (this.height - 90)) / draft.plan.height);
+    const margins = this.margins();
+    const aspect = Math.max(0.4, (this.width - margins.left - margins.right) / Math.max(1, this.height - margins.top - margins.bottom));
+    this.scene = { ...draft, plan: buildScene(this.session, aspect).plan };
+    const fitting = fit(this.scene.plan, this, margins);
+    this.fitScale = fitting.scale;
+    if (this.fitted) this.camera = fitting;
+    this.timings.scene = performance.now() - start;
+  }
+
+  private onFrame(): void {
+    this.frame = 0;
+    const start = performance.now();
+    if (this.sceneStale) this.refresh();
+    const painted = this.painted;
+    if (!painted || (painted.scale !== this.camera.scale && this.timings.repaint < QUICK) || this.beyond(painted)) this.paintLayers();
+    else if (painted.scale !== this.camera.scale) this.settleLater();
+    this.compose();
+    this.timings.frame = performance.now() - start;
+  }
+
+  /** Whether the pan has left what the off-screen layers hold. */
+  private beyond(painted: Camera): boolean {
+    if (painted.scale !== this.camera.scale) return false;
+    return Math.abs(this.camera.x - painted.x) > this.width * OVERSCAN || Math.abs(this.camera.y - painted.y) > this.height * OVERSCAN;
+  }
+
+  private settleLater(): void {
+    if (this.settle) clearTimeout(this.settle);
+    this.settle = setTimeout(() => this.repaint(), SETTLE);
+  }
+
+  private paintLayers(): void {
+    const start = performance.now();
+    const shifted = { ...this.camera, x: this.camera.x + this.width * OVERSCAN, y: this.camera.y + this.height * OVERSCAN };
+    for (const { canvas, pen } of [this.edgeLayer, this.unitLayer]) {
+      pen.setTransform(1, 0, 0, 1, 0, 0);
+      pen.clearRect(0, 0, canvas.width, canvas.height);
+      pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    }
+    paintEdges(this.edgeLayer.pen, this.scene, shifted, this.ink, this.camera.scale / this.fitScale);
+    paintUnits(this.unitLayer.pen, this.scene, shifted, this.ink, (column) => this.shares(column), this.width * (1 + 2 * OVERSCAN));
+    this.painted = { ...this.camera };
+    this.timings.repaint = performance.now() - start;
+  }
+
+  private shares(column: Column): { values: Float32Array; max: number } | null {
+    const values = this.session.importance(column.layer.name);
+    if (!values) return null;
+    let max = 0;
+    for (const value of values) if (value > max) max = value;
+    return max > 0 ? { values, max } : null;
+  }
+
+  private compose(): void {
+    const { pen, ink, camera, scene } = this;
+    pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    pen.clearRect(0, 0, this.width, this.height);
+    const focus = this.focus();
+    pen.globalAlpha = focus.length ? 0.22 : 1;
+    this.blit(this.edgeLayer);
+    pen.globalAlpha = 1;
+    if (camera.scale / this.fitScale > 0.3) for (const [layer, unit] of focus) this.paintOwn(layer, unit);
+    this.blit(this.unitLayer);
+    paintZeroed(pen, scene, camera, ink, this.session.get("ablated") ?? {});
+    unitNumbers(pen, scene.plan, camera, this.width, this.height, (column, unit) => this.numberColour(column, unit));
+    this.paintMarks();
+    const current = this.hover ? scene.plan.columns[this.hover.column].layer.name : (focus[0]?.[0] ?? null);
+    classNames(pen, scene.plan, camera, ink, this.session.kernel?.classes ?? [], this.markedClasses());
+    layerNames(pen, scene.plan, camera, ink, this.flat || scene.plan.pitch * camera.scale > 150, this.width, current);
+    this.paintBox();
+  }
+
+  private blit({ canvas }: Layer): void {
+    const painted = this.painted!;
+    const k = this.camera.scale / painted.scale;
+    const x = this.camera.x - (painted.x + this.width * OVERSCAN) * k;
+    const y = this.camera.y - (painted.y + this.height * OVERSCAN) * k;
+    this.pen.drawImage(canvas, x, y, (canvas.width / this.ratio) * k, (canvas.height / this.ratio) * k);
+  }
+
+  /** The units whose own edges are shown: the one pointed at, else the first of the selection. */
+  private focus(): [string, number][] {
+    if (this.hover) return [[this.scene.plan.columns[this.hover.column].layer.name, this.hover.unit]];
+    return pairs(this.session.get("selected") ?? {}).filter(([layer, unit]) => unit < (this.column(layer)?.layer.units ?? 0)).slice(0, 8);
+  }
+
+  private paintOwn(layer: string, unit: number): void {
+    const edges = this.ownEdges(layer, unit);
+    const top = edges.length ? edges.value[edges.length - 1] / 255 : 1;
+    for (const incoming of [true, false]) {
+      const colour = incoming ? this.ink.incoming : this.ink.outgoing;
+      this.pen.setLineDash(incoming ? [] : [5, 3]);
+      const part = this.part(edges, layer, incoming);
+      paintEdgeList(this.pen, this.scene, part, this.camera, (strength) => ({ colour, alpha: 0.15 + (0.8 * strength) / top, width: 0.6 + (2 * strength) / top }));
+    }
+    this.pen.setLineDash([]);
+  }
+
+  private part(edges: EdgeList, layer: string, incoming: boolean): EdgeList {
+    const keep = Array.from({ length: edges.length }, (_, k) => k).filter((k) => (this.scene.wirings[edges.wiring[k]].target === layer) === incoming);
+    const pickFrom = <T extends Uint16Array | Uint32Array | Uint8Array>(array: T): T => (array as any).constructor.from(keep.map((k) => array[k]));
+    return { wiring: pickFrom(edges.wiring), row: pickFrom(edges.row), col: pickFrom(edges.col), value: pickFrom(edges.value), length: keep.length };
+  }
+
+  private markedClasses(): Set<number> {
+    const last = this.scene.plan.columns[this.scene.plan.columns.length - 1];
+    if (!last?.layer.isOutput) return new Set();
+    const marked = new Set(this.session.get("selected")?.[last.layer.name] ?? []);
+    if (this.hover && this.hover.column === this.scene.plan.columns.length - 1) marked.add(this.hover.unit);
+    return marked;
+  }
+
+  private numberColour(k: number, unit: number): string {
+    const column = this.scene.plan.columns[k];
+    if (this.session.isAblated(column.layer.name, unit)) return "transparent";
+    const share = this.shares(column);
+    if (!share) return this.ink.muted;
+    return luminance(this.ink.map(share.values[unit] / share.max || 0)) > 0.3 ? "#10151c" : "#f5f7fa";
+  }
+
+  private paintMarks(): void {
+    for (const [layer, unit] of pairs(this.session.get("selected") ?? {})) {
+      const column = this.column(layer);
+      if (column && unit < column.layer.units) paintRing(this.pen, column, unit, this.camera, this.ink.ring, 2.2, this.ink.back);
+    }
+    if (this.hover) paintRing(this.pen, this.scene.plan.columns[this.hover.column], this.hover.unit, this.camera, this.ink.text, 1.2, this.ink.back);
+  }
+
+  private paintBox(): void {
+    if (!this.box) return;
+    const { x0, y0, x1, y1 } = this.box;
+    this.pen.setLineDash([4, 3]);
+    this.pen.lineWidth = 1.2;
+    this.pen.strokeStyle = this.ink.ring;
+    this.pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    this.pen.setLineDash([]);
+  }
+}

@@ -1,0 +1,146 @@
+// The graph's panel: rule and edge controls, the canvas, its tooltip and legend.
+import { gradient, sequence } from "../colour";
+import { h, options, text, uid } from "../dom";
+import { count, number, shorten } from "../format";
+import { Gestures } from "../graph/gestures";
+import type { Hit } from "../graph/layout";
+import { GraphView } from "../graph/view";
+import { RULES, ruleLabel } from "../rules";
+import type { Scope } from "../scope";
+import type { Session } from "../state";
+
+/** The slider is logarithmic: few edges need fine steps. */
+export const EDGES_MAX = 20_000;
+export const edgesOf = (slider: number): number => (slider <= 0 ? 0 : Math.round(10 ** (1 + (slider / 100) * Math.log10(EDGES_MAX / 10))));
+export const sliderOf = (edges: number): number => (edges < 10 ? 0 : (100 * (Math.log10(edges) - 1)) / Math.log10(EDGES_MAX / 10));
+
+export function rankOf(values: Float32Array, unit: number): number {
+  let rank = 1;
+  for (const value of values) if (value > values[unit]) rank++;
+  return rank;
+}
+
+export function unitName(session: Session, layer: string, unit: number): string {
+  const name = session.layer(layer)?.isOutput ? session.kernel?.classes[unit] : undefined;
+  return name === undefined ? `${layer} · ${unit}` : `${name}`;
+}
+
+function importanceLine(session: Session, layer: string, unit: number): string {
+  const values = session.importance(layer);
+  if (session.layer(layer)?.isOutput) return `class ${unit} of ${session.layer(layer)!.units}`;
+  if (!values || !Number.isFinite(values[unit])) return `no ${ruleLabel(session.get("rule"))} importance yet`;
+  return `importance ${number(values[unit])} · rank ${count(rankOf(values, unit))} of ${count(values.length)}`;
+}
+
+function relatives(session: Session, view: GraphView, layer: string, unit: number): [string, string][] {
+  const edges = view.ownEdges(layer, unit);
+  const [parents, children]: string[][] = [[], []];
+  for (let k = edges.length - 1; k >= 0; k--) {
+    const { source, target } = view.scene.wirings[edges.wiring[k]];
+    if (target === layer) parents.push(unitName(session, shorten(source, 18), edges.col[k]));
+    else children.push(session.layer(target)?.isOutput ? unitName(session, target, edges.row[k]) : unitName(session, shorten(target, 18), edges.row[k]));
+  }
+  const lines: [string, string][] = [];
+  if (parents.length) lines.push(["from", parents.slice(0, 3).join(", ")]);
+  if (children.length) lines.push(["to", children.slice(0, 3).join(", ")]);
+  return lines;
+}
+
+function tooltip(session: Session, view: GraphView): { element: HTMLElement; show(hit: Hit | null, x: number, y: number): void } {
+  const element = h("div", { class: "cw-tooltip", test: "cw-tooltip", role: "tooltip" });
+  let key = "";
+  return {
+    element,
+    show(hit, x, y) {
+      element.classList.toggle("cw-on", hit !== null);
+      if (!hit) return;
+      const { layer } = view.scene.plan.columns[hit.column];
+      const zeroed = session.isAblated(layer.name, hit.unit);
+      const now = `${layer.name} ${hit.unit} ${zeroed} ${session.get("rule")}`;
+      if (now !== key) {
+        key = now;
+        element.replaceChildren(
+          h("b", {}, unitName(session, layer.name, hit.unit)), h("span", { class: "cw-zero-mark" }, zeroed ? " ✕ zeroed" : ""),
+          h("div", {}, importanceLine(session, layer.name, hit.unit)),
+          ...relatives(session, view, layer.name, hit.unit).map(([word, names]) => h("div", {}, h("span", { class: "cw-sub" }, `${word} `), names)),
+        );
+      }
+      const left = Math.min(view.width - element.offsetWidth - 4, x + 14);
+      const top = y + 16 + element.offsetHeight > view.height ? y - element.offsetHeight - 12 : y + 16;
+      element.style.transform = `translate(${Math.max(4, Math.round(left))}px, ${Math.max(4, Math.round(top))}px)`;
+    },
+  };
+}
+
+function legend(scope: Scope): HTMLElement {
+  const ramp = h("span", { class: "cw-ramp" });
+  const source = h("span", { test: "cw-edge-source" });
+  scope.onTheme(() => (ramp.style.background = gradient(sequence(scope.dark))));
+  scope.on("edges", () => text(source, scope.session.edgeSource === "weight" ? "edges: weight norm" : scope.session.edgeSource ? "edges: |standardised coefficient|" : ""));
+  return h(
+    "div", { class: "cw-legend", test: "cw-legend" },
+    h("span", { title: "Colour and size: importance relative to the most important filter of the same layer" }, "low ", h("i", { class: "cw-dot cw-small" }), ramp, h("i", { class: "cw-dot" }), " top of its layer"),
+    h("span", {}, h("i", { class: "cw-cross" }, "✕"), " zeroed"),
+    h("span", {}, h("i", { class: "cw-ringed" }), " selected"),
+    h("span", {}, h("i", { class: "cw-line-in" }), " from parents ", h("i", { class: "cw-line-out" }), " to children"),
+    source,
+  );
+}
+
+function controls(scope: Scope, view: GraphView, gestures: Gestures): HTMLElement {
+  const { session } = scope;
+  const [ruleId, edgesId] = [uid("rule"), uid("edges")];
+  const rule = h("select", { id: ruleId, test: "cw-rule", onchange: () => session.set("rule", rule.value) });
+  const send = (save: boolean) => session.set("n_edges", edgesOf(Number(slider.value)), save);
+  const slider = h("input", { id: edgesId, test: "cw-edges", type: "range", min: 0, max: 100, step: 1, oninput: () => send(false), onchange: () => send(true) });
+  const shown = h("output", { class: "cw-number", for: edgesId });
+  scope.on("rule", () => {
+    options(rule, RULES.map(([name, label]) => [name, label]), session.get("rule"));
+    rule.title = RULES.find(([name]) => name === session.get("rule"))?.[2] ?? "";
+  });
+  scope.on("n_edges", () => {
+    text(shown, count(session.get("n_edges") ?? 0));
+    slider.value = String(sliderOf(session.get("n_edges") ?? 0));
+  });
+  const button = (label: string, title: string, test: string, action: () => void) => h("button", { class: "cw-icon", type: "button", title, "aria-label": title, test, onclick: action }, label);
+  return h(
+    "div", { class: "cw-toolbar" },
+    h("label", { for: ruleId }, "Importance"), rule,
+    h("label", { for: edgesId, title: "How many of the strongest edges between the shown layers are drawn" }, "Strongest edges"), slider, shown,
+    h("span", { class: "cw-spring" }),
+    button("−", "Zoom out", "cw-zoom-out", () => gestures.zoom(1 / 1.4)),
+    button("+", "Zoom in", "cw-zoom-in", () => gestures.zoom(1.4)),
+    button("⤢", "Fit the whole graph", "cw-fit", () => view.fit()),
+  );
+}
+
+const HELP = "drag pans · wheel zooms · click selects · shift-click adds · shift-drag selects a box · double-click or Z zeroes · arrows move · Esc clears";
+
+export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
+  const { session } = scope;
+  const view = new GraphView(session);
+  const tip = tooltip(session, view);
+  const gestures = new Gestures(view, session, (hit, x, y) => tip.show(hit, x, y));
+  const hint = h("div", { class: "cw-hint", test: "cw-graph-hint" });
+  const stage = h("div", { class: "cw-stage" }, view.canvas, hint, tip.element);
+  scope.on(["graph", "layers", "edges", "n_edges"], () => view.rebuild());
+  scope.on(["importance", "rule"], () => view.repaint());
+  scope.on(["selected", "ablated", "state"], () => view.draw());
+  scope.on(["state", "graph", "layers"], () => {
+    const { kernel, graph } = session;
+    const words = !kernel || !graph ? "Reading the network …" : !session.layers.length ? "No layer is chosen: tick some on the left." : "";
+    text(hint, words);
+    view.canvas.dataset.layers = String(session.layers.length);
+  });
+  const observer = new ResizeObserver(() => view.resize(stage.clientWidth, stage.clientHeight));
+  observer.observe(stage);
+  scope.dispose(() => {
+    observer.disconnect();
+    view.destroy();
+  });
+  const element = h(
+    "section", { class: "cw-graph", "aria-label": "Graph" },
+    controls(scope, view, gestures), stage, legend(scope), h("div", { class: "cw-help", title: HELP }, HELP),
+  );
+  return { element, view };
+}

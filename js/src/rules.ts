@@ -1,0 +1,15 @@
+// Importance rules and sites, in a person's words.
+export const RULES: [name: string, label: string, hint: string][] = [
+  ["coefficient", "coefficient", "sum over children of |coefficient| of the structural equations"],
+  ["standardised", "standardised", "the same with standardised coefficients: comparable between filters"],
+  ["l1", "L1 norm", "sum of absolute weights; needs no images"],
+  ["variance", "variance", "variance of the filter's response over the images"],
+  ["response", "response", "mean response over the images"],
+];
+export const ruleLabel = (name: string): string => RULES.find(([rule]) => rule === name)?.[1] ?? name;
+
+export const SITES: [name: string, label: string, hint: string][] = [
+  ["conv", "convolution", "The convolution's output is set to zero; a batch norm's shift after it stays alive."],
+  ["norm", "norm", "The output of the batch norm is set to zero, before the nonlinearity."],
+  ["activation", "activation", "The output after the nonlinearity is set to zero: what removing the filter means."],
+];

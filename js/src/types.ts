@@ -1,0 +1,169 @@
+// The words of the protocol and of the traits, as the kernel speaks them.
+
+export type Units = Record<string, number[]>;
+
+/** The traits: the person's choices, shared by every view and by Python. */
+export interface Choices {
+  layers: string[];
+  selected: Units;
+  ablated: Units;
+  site: string;
+  rule: string;
+  n_edges: number;
+  panel: string;
+  image: number;
+  heat_layer: string;
+  device: string;
+  batches: number;
+  theme: string;
+}
+export type Choice = keyof Choices;
+export const CHOICES: readonly Choice[] = [
+  "layers", "selected", "ablated", "site", "rule", "n_edges", "panel", "image", "heat_layer", "device", "batches", "theme",
+];
+
+/** What anywidget hands to the page; the tests and the offline page hand in a small stand-in. */
+export interface Model {
+  get(name: string): any;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  on(event: string, callback: (...args: any[]) => void): void;
+  off(event: string, callback?: (...args: any[]) => void): void;
+  send(content: unknown, callbacks?: unknown, buffers?: unknown): void;
+}
+
+export interface Job {
+  id: number;
+  kind: "collect" | "prune" | "effect";
+  state: "queued" | "running" | "done" | "cancelled" | "failed";
+  done: number;
+  total: number | null;
+  unit: string;
+  rate: number | null;
+  remaining: number | null;
+  message: string;
+  error: string | null;
+}
+
+export interface Device {
+  name: string;
+  label: string;
+  memory: number | null;
+  free: number | null;
+}
+
+export interface KernelState {
+  version: number;
+  model: string;
+  nFilters: number;
+  nLayers: number;
+  classes: string[];
+  devices: Device[];
+  collected: boolean;
+  nImages: number;
+  accuracy: number | null;
+  loss: number | null;
+  hasLabels: boolean;
+  nStrip: number;
+  canCollect: boolean;
+  job: Job | null;
+  revision: number;
+}
+
+export interface LayerInfo {
+  name: string;
+  index: number;
+  kind: string;
+  units: number;
+  isOutput: boolean;
+  shape: number[];
+  sites: string[];
+}
+export interface WiringInfo {
+  source: string;
+  target: string;
+  kind: string;
+  rows: number;
+  cols: number;
+}
+export interface GraphInfo {
+  layers: LayerInfo[];
+  wirings: WiringInfo[];
+  tracedBy: string;
+}
+
+export interface Relative {
+  layer: string;
+  unit: number;
+  coefficient: number | null;
+  standardised: number | null;
+}
+export interface UnitInfo {
+  layer: string;
+  unit: number;
+  response: { mean: number; sd: number } | null;
+  r2: number | null;
+  heldoutR2: number | null;
+  importance: Record<string, { value: number | null; rank: number | null; of: number }>;
+  parents: Relative[];
+  children: Relative[];
+  weights: { shape: number[] } | null;
+  notes: string[];
+}
+
+export interface Guess {
+  cls: number;
+  p: number;
+}
+export interface ClassChange {
+  name: string;
+  before: number | null;
+  after: number | null;
+  change: number | null;
+  se: number | null;
+  logit: number | null;
+  logitSe: number | null;
+}
+export interface EffectInfo {
+  n: number;
+  units: Units | number;
+  before: { accuracy: number | null; loss: number | null };
+  after: { accuracy: number | null; loss: number | null };
+  change: { accuracy: number | null; accuracySe: number | null; loss: number | null; lossSe: number | null };
+  classes: ClassChange[];
+  flipped: number;
+  strip: { before: Guess; after: Guess }[];
+  seconds: number;
+}
+
+export interface ImagesInfo {
+  labels: (number | null)[];
+  predictions: number[];
+}
+export interface MapInfo {
+  name: "importance" | "activation" | "difference";
+  present: boolean;
+  low: number;
+  high: number;
+  signed: boolean;
+}
+
+export interface CurveRule {
+  name: string;
+  mean: number[];
+  low: number[];
+  high: number[];
+  repeats: number;
+}
+export interface CurveInfo {
+  percents: number[];
+  baseline: number | null;
+  n: number;
+  rules: CurveRule[];
+}
+
+export interface BufferInfo {
+  name: string;
+  dtype: "uint8" | "float32";
+  shape: number[];
+}
