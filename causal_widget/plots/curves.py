@@ -60,7 +60,7 @@ def pruning_lines(
     axes.set_ylabel("accuracy, %", fontsize=9)
     axes.set_title(f"Accuracy on {n:,} images after pruning", fontsize=10, loc="left")
     axes.set_ylim(bottom=0, top=max(100 * baseline * 1.06, 5))
-    axes.legend(fontsize=8, frameon=False, loc="best")
+    axes.legend(fontsize=8, loc="best", facecolor="white", edgecolor="none", framealpha=0.9)
     quiet(axes)
     return figure
 
@@ -102,7 +102,7 @@ def effect_bars(
         axes.axvline(0, color="0.2", linewidth=0.9)
         axes.set_xlabel(f"{label}, 95 % interval", fontsize=9)
         quiet(axes, grid="x")
-    cells[0].set_yticks(np.arange(len(order)), [shortened(names[k]) for k in order])
+    cells[0].set_yticks(np.arange(len(order)), [shortened(names[int(k)]) for k in order])
     cells[0].set_ylim(len(order) - 0.4, -0.6)
     figure.suptitle(shortened(title, 110), fontsize=10, x=0.02, ha="left")
     return figure

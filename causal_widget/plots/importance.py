@@ -14,6 +14,7 @@ from causal_widget.plots.style import COLOURS, GREY, Picture, picture, quiet, sh
 __all__ = ["importance_distribution"]
 
 FEW = 3
+WIDE = 8.0
 
 
 def importance_distribution(
@@ -24,7 +25,7 @@ def importance_distribution(
     """Show each layer's importances as a row: every filter as a dot, a box of quartiles (orange: median) behind many.
 
     Values are multiplied by the layer's number of filters, so that 1 is an equal share in every layer and layers of
-    different widths compare.
+    different widths compare. Where one is beyond 8, the axis is logarithmic from 2 on.
 
     Parameters
     ----------
@@ -50,7 +51,13 @@ def importance_distribution(
     axes.axvline(1, color="black", linewidth=0.9, linestyle=":", zorder=1)
     axes.set_yticks(range(len(names)), [f"{shortened(n)} ({len(importances[n])})" for n in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(left=0)
+    widest = max(float(share.max()) for share in shares)
+    if widest > WIDE:
+        axes.set_xscale("symlog", linthresh=2, linscale=1.2)
+        ticks = [t for t in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if t <= widest * 1.5]
+        axes.set_xticks(ticks, [str(t) for t in ticks])
+        axes.minorticks_off()
+    axes.set_xlim(0, max(widest * 1.08, 1.5))
     axes.set_xlabel("importance, as a multiple of an equal share (dotted: 1)", fontsize=9)
     axes.set_title(title, fontsize=10, loc="left")
     quiet(axes, grid="x")
