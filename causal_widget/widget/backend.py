@@ -50,15 +50,28 @@ class Backend:
         Images for the strip and for effects.
     send : callable
         Takes message content and buffers; called from several threads.
+    renew : callable, optional
+        Called, on the worker thread, when what is shown without a kernel is out of date.
+    still : str
+        The name under which a page finds that.
     """
 
-    def __init__(self, explainer: CausalCNNExplainer, data: ImageData, send: Send) -> None:
+    def __init__(
+        self,
+        explainer: CausalCNNExplainer,
+        data: ImageData,
+        send: Send,
+        renew: Callable[[], None] = lambda: None,
+        still: str = "",
+    ) -> None:
         self.explainer = explainer
         self.data = data
         self.store = Store(explainer)
         self.devices = list_devices()
         self.curve: PruningCurve | None = None
+        self.still = still
         self._send = send
+        self._renew = renew
         self._lock = threading.RLock()
         self._n_jobs = 0
         self._job: Job | None = None
@@ -136,6 +149,8 @@ class Backend:
             self._run_job(task)
         else:
             self._answer(task)
+        if task.lane in (JOB, EFFECT) and self.worker.inbox.empty:
+            self._renew()
 
     def _answer(self, task: Task) -> None:
         self.observe()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend, Choices
 
 EDGE_BYTES, UNIT_BYTES, MAP_BYTES = 6_000_000, 3_000_000, 4_000_000
-EFFECT_SECONDS = 5.0
+EFFECT_SECONDS, MAP_SECONDS = 5.0, 5.0
 
 
 @dataclass
@@ -152,7 +152,7 @@ def _effects(asking: _Asking) -> None:
 
 def _maps(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
     graph, strip = asking.backend.explainer.graph, asking.backend.data.shown
-    room, missing = MAP_BYTES, 0
+    room, missing, ends = MAP_BYTES, 0, time.perf_counter() + MAP_SECONDS
     layers = [layer.name for layer in graph.hidden_conv_layers]
     chosen = [(layer, unit) for layer, units in selected.items() for unit in units]
     single = [(layer.name, unit) for layer in graph.hidden_conv_layers for unit in range(layer.units)]
@@ -161,7 +161,7 @@ def _maps(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
     for pair in wanted:
         for layer in layers:
             for image in range(len(strip.images)):
-                if room <= 0:
+                if room <= 0 or time.perf_counter() > ends:
                     missing += 1
                     continue
                 where, unit = (None, None) if pair is None else pair

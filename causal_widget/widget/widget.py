@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anywidget
+import IPython.display
 import traitlets
 from torch import nn
 
@@ -26,6 +28,7 @@ PANELS = ("inspector", "interventions", "heatmaps", "pruning")
 THEMES = ("auto", "light", "dark")
 WORDS = {"site": SITES, "rule": SHOWN_RULES, "panel": PANELS, "theme": THEMES}
 CLOSE_SECONDS = 2.0
+display: Callable[..., None] = IPython.display.display
 
 
 class CausalWidget(anywidget.AnyWidget):
@@ -94,7 +97,10 @@ class CausalWidget(anywidget.AnyWidget):
             if number is not None and number < 1:
                 raise ArgumentError(f"{name} must be 1 or more, got {number}")
         explainer, data = _sources(explainer, images, class_names, n_strip, n_effect)
-        self._backend = Backend(explainer, data, _sender(weakref.ref(self)))
+        self._still = uuid4().hex
+        self._displayed = False
+        myself = weakref.ref(self)
+        self._backend = Backend(explainer, data, _sender(myself), _renewer(myself), self._still)
         try:
             super().__init__(device=str(explainer.device), **choices)
         except BaseException:
@@ -191,12 +197,42 @@ class CausalWidget(anywidget.AnyWidget):
             self.send_state(name)
             self.send(protocol.write_event("refused", trait=name, message=str(error)))
 
+    @property
+    def still(self) -> str:
+        """The name of the picture that stands in for a page, for the page to hide it."""
+        return self._still
+
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         found = super()._repr_mimebundle_(**kwargs)
         if found is None or self._backend is None:
             return found
         data, metadata = found
-        return {**data, "text/html": fallback.page(self._backend, self.choices, self.layers)}, metadata
+        return {**data, **self._still_data()}, metadata
+
+    def _ipython_display_(self) -> None:
+        """Show the page, and beside it the picture: JupyterLab shows only the latter without a kernel."""
+        found = super()._repr_mimebundle_()
+        if found is None or self._backend is None:
+            display({"text/plain": repr(self)}, raw=True)
+            return
+        data, metadata = found
+        display(data, metadata=metadata, raw=True)
+        self._displayed = True
+        display(self._still_data(), raw=True, display_id=self._still)
+
+    def _still_data(self) -> dict[str, str]:
+        html = fallback.page(self.backend, self.choices, self.layers, self._still)
+        return {"text/html": html, "text/plain": repr(self)}
+
+    def renew_still(self) -> None:
+        """Bring the picture up to date where it was displayed, for the notebook that will be saved."""
+        if self._displayed and self._backend is not None:
+            display(self._still_data(), raw=True, display_id=self._still, update=True)
+
+    def __repr__(self) -> str:
+        if self._backend is None:
+            return "CausalWidget(closed)"
+        return f"CausalWidget({self.explainer!r})"
 
     @traitlets.default("_esm")
     def _default_esm(self) -> str:
@@ -281,6 +317,17 @@ def _sender(reference: weakref.ref[CausalWidget]) -> Send:
             widget.send(content, buffers or None)
 
     return send
+
+
+def _renewer(reference: weakref.ref[CausalWidget]) -> Callable[[], None]:
+    """Give a way to renew the picture that does not keep the widget alive."""
+
+    def renew() -> None:
+        widget = reference()
+        if widget is not None:
+            widget.renew_still()
+
+    return renew
 
 
 def _sources(

@@ -110,6 +110,12 @@ class Inbox:
         with self._changed:
             return self._running
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        with self._changed:
+            return not any(self._lanes.values())
+
     def wait_idle(self, timeout: float | None) -> bool:
         """Wait until nothing runs and nothing waits; False if that took longer than `timeout` seconds."""
         with self._changed:

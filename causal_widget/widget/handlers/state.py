@@ -30,5 +30,6 @@ def state_data(backend: Backend) -> dict[str, Any]:
         "loss": None if collection is None else collection.loss,
         "hasLabels": strip is not None and strip.labels is not None,
         "nStrip": 0 if strip is None else len(strip.images),
+        "still": backend.still,
         "canCollect": backend.data.loader is not None,
     }

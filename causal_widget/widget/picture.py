@@ -1,0 +1,98 @@
+"""A picture of the graph for where no page runs: one column a layer, one square a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from causal_widget.graph import Layer
+
+if TYPE_CHECKING:
+    from causal_widget.widget.backend import Backend
+
+Points = np.ndarray[Any, Any]
+MAX_UNITS, MAX_LINES, MIN_LINES, MAX_EDGES = 512, 240, 6, 5_000_000
+ROWS = 24
+# readable on white and on black
+TEXT, UNKNOWN, ZEROED = "#7a828c", "#9aa0a6", "#d62728"
+
+
+def picture(
+    backend: Backend, shown: Sequence[Layer], known: Mapping[str, Any], ablated: Mapping[str, Sequence[int]]
+) -> bytes:
+    """Draw layers, units coloured by importance, zeroed units red, and each pair's strongest edges, as a PNG."""
+    figure = Figure(figsize=(9.2, 3.4), dpi=100)
+    axes = figure.add_axes((0.01, 0.02, 0.98, 0.82))
+    axes.set_axis_off()
+    axes.set_xlim(-0.5, len(shown) - 0.5)
+    axes.set_ylim(-0.5, 0.5)
+    places = {layer.name: _places(i, layer) for i, layer in enumerate(shown)}
+    _edges(axes, backend, places)
+    for i, layer in enumerate(shown):
+        _units(axes, places[layer.name], known.get(layer.name), ablated.get(layer.name, ()), len(shown))
+        name = layer.name if len(layer.name) <= 20 else "…" + layer.name[-19:]
+        # a name is text, never mathematics
+        axes.text(
+            i, 0.52, name, color=TEXT, fontsize=8 if len(shown) < 20 else 5, rotation=30, parse_math=False
+        )
+    data = BytesIO()
+    figure.savefig(data, format="png", transparent=True)
+    return data.getvalue()
+
+
+def _places(column: int, layer: Layer) -> Points:
+    """Give the positions of a layer's units, filling its column row by row."""
+    n = min(layer.units, MAX_UNITS)
+    across = max(1, -(-n // ROWS))
+    rows = -(-n // across)
+    index = np.arange(n)
+    x = column + ((index % across) - (across - 1) / 2) * min(0.06, 0.7 / across)
+    y = ((rows - 1) / 2 - index // across) / ROWS
+    return np.stack([x, y], axis=1)
+
+
+def _units(axes: Axes, points: Points, values: Any, zeroed: Sequence[int], columns: int) -> None:
+    size = max(2.0, min(40.0, 300.0 / columns, 20_000.0 / columns / max(len(points), 1)))
+    if values is None:
+        axes.scatter(points[:, 0], points[:, 1], s=size, marker="s", color=UNKNOWN, linewidths=0)
+    else:
+        top = float(np.nanmax(values)) or 1.0
+        shares = np.asarray(values)[: len(points)]
+        axes.scatter(
+            points[:, 0],
+            points[:, 1],
+            s=size,
+            marker="s",
+            c=shares,
+            cmap="viridis",
+            vmin=0,
+            vmax=top,
+            linewidths=0,
+        )
+    red = [unit for unit in zeroed if unit < len(points)]
+    if red:
+        axes.scatter(points[red, 0], points[red, 1], s=2 * size, marker="x", color=ZEROED, linewidths=1.5)
+
+
+def _edges(axes: Axes, backend: Backend, places: Mapping[str, Points]) -> None:
+    """Draw the strongest edges of each pair of layers, unless there are too many to look through while a cell is displayed."""
+    wirings = backend.explainer.graph.wirings
+    if sum(w.n_edges for w in wirings) > MAX_EDGES:
+        return
+    drawn = [i for i, w in enumerate(wirings) if w.source in places and w.target in places]
+    most = max(MIN_LINES, MAX_LINES // max(len(drawn), 1))
+    for i in drawn:
+        start, end = places[wirings[i].source], places[wirings[i].target]
+        found = backend.store.edges(i)[: len(end), : len(start)]
+        best = np.argsort(-found.astype(np.int16), axis=None, kind="stable")[:most]
+        target, source = np.unravel_index(best[found.ravel()[best] > 0], found.shape)
+        lines = np.stack([start[source], end[target]], axis=1)
+        alpha = list(0.1 + 0.6 * found[target, source] / 255)
+        if len(lines):
+            axes.add_collection(LineCollection(list(lines), colors=TEXT, alpha=alpha, linewidths=0.7))
