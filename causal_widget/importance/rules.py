@@ -150,7 +150,7 @@ def _weight_norm(module: nn.Module, layer: Layer) -> Array:
         raise UnsupportedModelError(f"Layer {layer.name!r} ({type(module).__name__}) has no weight tensor.")
     size = weight.detach().to(device="cpu", dtype=torch.float64).abs()
     if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-        parts = size.unflatten(0, (module.groups, -1)).transpose(1, 2).flatten(0, 1)
+        parts = size.reshape(module.groups, -1, *size.shape[1:]).transpose(1, 2).flatten(0, 1)
         return np.asarray(parts.flatten(1).sum(1).numpy())
     return np.asarray(size.flatten(1).sum(1).numpy())
 

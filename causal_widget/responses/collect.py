@@ -111,7 +111,7 @@ def collect(
 
 
 def _floating_type(model: nn.Module) -> torch.dtype | None:
-    """The type that the first convolution or linear layer computes in, unless autocast decides."""
+    """Return the parameters' floating type, which images must have as well."""
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
 
 
@@ -149,7 +149,7 @@ class _Collector:
                 found = self._reader.read(batch.images, batch.index)
                 with uninterrupted():
                     self._keep(batch, found)
-                self._pour(batch, found)
+                    self._pour(batch, found)
                 progress.advance(len(found))
 
     def _keep(self, batch: Batch, found: Float[np.ndarray, "image column"]) -> None:

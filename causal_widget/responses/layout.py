@@ -136,8 +136,9 @@ class Layout:
             self.widths[source] for reading in self.readings[worst][:1] for source in reading.sources
         )
         raise ArgumentError(
-            f"The moments of this network need {needed:,} bytes ({sets} set(s) of {self.bytes:,}), and {allowed:,} are "
-            f"allowed. Layer {worst!r}, with {parents:,} parents, needs most: {self.bytes_of(worst):,} bytes a set. "
+            f"The moments of this network need {needed:,} bytes ({sets} set(s) of {self.bytes:,}), "
+            f"and {allowed:,} are allowed. Layer {worst!r}, with {parents:,} parents, needs most: "
+            f"{self.bytes_of(worst):,} bytes a set. "
             "Give memory_limit= more bytes, or holdout=0 to keep one set instead of two."
         )
 

@@ -101,7 +101,7 @@ def first_images(loader: Iterable[Any]) -> Float[Tensor, "image channel height w
     """
     if isinstance(loader, Iterator):
         raise DataError(
-            f"The loader is a one-shot iterator ({type(loader).__name__}): looking at its first batch would lose it. "
+            f"The loader is a one-shot iterator ({type(loader).__name__}): looking at it loses a batch. "
             "Expected something that can be iterated again: a DataLoader, a list of batches or a tensor."
         )
     with _random_state_kept():
@@ -169,19 +169,20 @@ def _raw_batches(loader: Any, max_batches: int | None) -> Iterator[Any]:
 
 def _sliced(loader: Any) -> Iterable[Any]:
     if isinstance(loader, Tensor) and loader.ndim:
-        return loader.split(SLICE)
+        return list(torch.split(loader, SLICE))
     if _is_pair(loader):
         images, labels = loader
         if len(images) != len(labels):
             raise DataError(
                 f"The loader has {len(images)} images and {len(labels)} labels; expected as many."
             )
-        return zip(images.split(SLICE), labels.split(SLICE), strict=True)
+        return list(zip(torch.split(images, SLICE), torch.split(labels, SLICE), strict=True))
     if isinstance(loader, str | bytes | Mapping):
         raise DataError(
             f"The loader is {type(loader).__name__}; expected an iterable of batches, each {EXPECTED[9:]}."
         )
-    return loader  # type: ignore[no-any-return]
+    source: Iterable[Any] = loader
+    return source
 
 
 def _split(raw: Any, index: int) -> tuple[Tensor, Any]:
@@ -207,18 +208,21 @@ def _split(raw: Any, index: int) -> tuple[Tensor, Any]:
 def _check_images(images: Tensor, index: int, expected: tuple[int, ...] | None) -> tuple[int, ...]:
     if images.ndim != 4:
         raise DataError(
-            f"Batch {index} has images of shape {tuple(images.shape)}; expected (image, channel, height, width)."
+            f"Batch {index} has images of shape {tuple(images.shape)}; "
+            "expected (image, channel, height, width)."
         )
     if len(images) == 0:
         raise DataError(f"Batch {index} is empty: shape {tuple(images.shape)}.")
     if not images.is_floating_point():
         raise DataError(
-            f"Batch {index} has images of type {images.dtype}; expected floating point, scaled as the model was trained."
+            f"Batch {index} has images of type {images.dtype}; "
+            "expected floating point, scaled as the model was trained."
         )
     shape = tuple(images.shape[1:])
     if expected is not None and shape != expected:
         raise DataError(
-            f"Batch {index} has images of (channel, height, width) = {shape}; expected {expected} as in batch 0."
+            f"Batch {index} has images of (channel, height, width) = {shape}; "
+            f"expected {expected} as in batch 0."
         )
     finite = torch.isfinite(images)
     if not bool(finite.all()):
@@ -271,7 +275,7 @@ def check_range(labels: Tensor | None, index: int, classes: int | None) -> None:
 
 @contextmanager
 def _random_state_kept() -> Iterator[None]:
-    """A DataLoader draws seeds and shuffles from the global generators; put them back."""
+    """Put the global generators back, from which a DataLoader draws seeds and orders."""
     torch_state, python_state = torch.get_rng_state(), random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002 (it is the global state that is kept)
     try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.responses.layout import Layout, Pair, Reading
 
-PANEL = 512
+PANEL = 256
 DEAD = 1e-7
 Array = NDArray[np.float64]
 Stack = tuple[str, int]
@@ -194,7 +194,8 @@ class Moments:
             found = np.asarray(batch[name], dtype=np.float64)
             if found.ndim != 2 or found.shape[1] != width:
                 raise ArgumentError(
-                    f"Layer {name!r} has responses of shape {found.shape}; expected (image, unit) with {width} units."
+                    f"Layer {name!r} has responses of shape {found.shape}; "
+                    f"expected (image, unit) with {width} units."
                 )
             columns.append(found)
         if len({len(column) for column in columns}) > 1:

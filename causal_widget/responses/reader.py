@@ -74,7 +74,7 @@ class ResponseReader:
         while True:
             size = min(self._most or len(images), len(images))
             try:
-                found = np.concatenate([self._forward(part, index) for part in images.split(size)])
+                found = np.concatenate([self._forward(part, index) for part in torch.split(images, size)])
             except torch.cuda.OutOfMemoryError as error:
                 if size == 1:
                     raise DeviceError(
@@ -109,7 +109,8 @@ class ResponseReader:
         expected = (n_images, self._layout.widths[name])
         if tuple(found.shape) != expected:
             raise UnsupportedModelError(
-                f"Layer {name!r} has responses of shape {tuple(found.shape)} for batch {index}; expected {expected}."
+                f"Layer {name!r} has responses of shape {tuple(found.shape)} for batch {index}; "
+                f"expected {expected}."
             )
         return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
 

@@ -19,7 +19,7 @@ CHUNK_ROWS = (32, 512)
 
 
 def chunk_rows(layout: Layout) -> int:
-    """Return how many images make a chunk: as many as fit some megabytes, whatever the loader's batch size."""
+    """Return how many images make a chunk: as many as fit some megabytes, whatever the batch size."""
     low, high = CHUNK_ROWS
     return max(low, min(high, CHUNK_BYTES // (8 * layout.total)))
 

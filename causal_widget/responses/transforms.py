@@ -45,7 +45,8 @@ class Frobenius:
 
     def __call__(self, maps: Float[Tensor, "image unit height width"]) -> Float[Tensor, "image unit"]:
         """Return the norms, in float32 for half precision maps."""
-        return torch.linalg.vector_norm(maps, dim=(2, 3), dtype=_wide(maps))
+        norms: Tensor = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=_wide(maps))
+        return norms
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Part:
 
 
 def unexplained(gram: Array, cross: Array, coefficients: Array) -> Array:
-    """Return what the parents add to each child's centred sum of squares to give the residual's: b'Gb - 2 b'c."""
+    """Return what turns a child's centred sum of squares into its residual's: b'Gb - 2 b'c."""
     return np.asarray((coefficients * (gram @ coefficients - 2 * cross)).sum(axis=-2))
 
 
@@ -154,7 +154,7 @@ def _notes(
     short = [_short(part, parent_dead) for part in parts]
     if any(short):
         notes.append(
-            f"{sum(short)} group(s) of parents are collinear: the solution of least norm, or the ridge, decides."
+            f"{sum(short)} group(s) of parents are collinear: the least norm, or the ridge, decides."
         )
     if heldout is None:
         notes.append("No images were held out: held-out R2 is not known.")
@@ -162,6 +162,6 @@ def _notes(
 
 
 def _short(part: Part, parent_dead: Bool[np.ndarray, " column"]) -> int:
-    """Groups whose live parents are not independent."""
+    """Count the groups whose live parents are not independent."""
     alive = (~parent_dead[part.reading.parents]).sum(axis=1)
     return int(np.count_nonzero(part.rank < alive))

@@ -68,7 +68,7 @@ class LayerEquations:
     def coefficients(self) -> Float64[np.ndarray, "unit column"]:
         """Change of each unit's response for a change of each parent's by 1; zero where not a parent."""
         if len(self.parts) == 1 and self.parts[0][0].full:
-            return self.parts[0][1][0].T
+            return np.asarray(self.parts[0][1][0].T)
         whole = np.zeros((self.n_units, len(self.parent_units)))
         for reading, part in self.parts:
             whole[reading.children[:, None, :], reading.parents[:, :, None]] = part
@@ -76,8 +76,8 @@ class LayerEquations:
 
     @property
     def standardised(self) -> Float64[np.ndarray, "unit column"]:
-        """Coefficients in standard deviations: of the unit, for one deviation of the parent; zero for dead units."""
-        return self.coefficients * self.parent_deviation * self._inverse_deviation[:, None]
+        """Change in the unit's deviations for one deviation of the parent; zero for dead units."""
+        return np.asarray(self.coefficients * self.parent_deviation * self._inverse_deviation[:, None])
 
     @cached_property
     def _inverse_deviation(self) -> Float64[np.ndarray, " unit"]:
@@ -105,7 +105,7 @@ class LayerEquations:
         return slice(start, start + self.widths[at])
 
     def reach(self, standardised: bool = False) -> dict[str, Float64[np.ndarray, " unit"]]:
-        """Return for each parent layer the sum over this layer's units of each parent's absolute coefficient."""
+        """Return, by parent layer, the sum over this layer's units of the absolute coefficients."""
         total = np.zeros(len(self.parent_units))
         for reading, part in self.parts:
             size = np.abs(part)

@@ -56,7 +56,7 @@ def fit(
     moments = collection.train
     if moments.count < 2:
         raise OrderError(
-            f"The collection has {moments.count} training image(s); collect at least 2 before fitting equations."
+            f"The collection has {moments.count} training image(s); collect at least 2 before fitting."
         )
     told = progress or Progress()
     fitter = _Fitter(moments, collection.heldout, penalty)
@@ -85,7 +85,8 @@ def fit(
 def _penalty(estimator: str, ridge: float) -> float:
     if estimator not in ESTIMATORS:
         raise UnknownNameError(
-            f"There is no estimator {estimator!r} (known: {', '.join(ESTIMATORS)}).{nearest(estimator, ESTIMATORS)}"
+            f"There is no estimator {estimator!r} (known: {', '.join(ESTIMATORS)})."
+            f"{nearest(estimator, ESTIMATORS)}"
         )
     if not (np.isfinite(ridge) and ridge >= 0):
         raise ArgumentError(f"ridge is {ridge}; expected a finite share of the parents' variance, 0 or more.")

@@ -79,7 +79,7 @@ class StructuralCausalModel:
         return pd.concat([one.table() for one in self.equations.values()], ignore_index=True)
 
     def summary(self) -> pd.DataFrame:
-        """Return a row a layer: units, parents, median R2 and held-out R2, worst condition, dead units, notes."""
+        """Return a row a layer: units, parents, median R2s, worst condition, dead units, notes."""
         return pd.DataFrame(
             [
                 {
@@ -108,8 +108,8 @@ class StructuralCausalModel:
     def _headline(self) -> str:
         units = sum(one.n_units for one in self.equations.values())
         return (
-            f"StructuralCausalModel of {self.graph.model_name}: {units:,} equations in {len(self.equations)} layers, "
-            f"{self.estimator} on {self.n_images:,} images, {self.transform} at {self.site}"
+            f"StructuralCausalModel of {self.graph.model_name}: {units:,} equations in {len(self.equations)} "
+            f"layers, {self.estimator} on {self.n_images:,} images, {self.transform} at {self.site}"
         )
 
 

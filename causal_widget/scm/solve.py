@@ -1,4 +1,4 @@
-"""Least squares and ridge from centred cross-products: one factorisation for all children of the same parents."""
+"""Least squares and ridge from centred cross-products: one factorisation for all children of some parents."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _by_cholesky(correlation: Array, target: Array, ridge: float) -> Solution | 
 
 
 def _factor(matrix: Array) -> tuple[Array | None, float]:
-    """Return the Cholesky factor and the condition number, or None and infinity where that is beyond float64."""
+    """Return the Cholesky factor and the condition, or None and infinity where float64 does not do."""
     factor, failed = linalg.lapack.dpotrf(matrix, lower=1)
     if failed:
         return None, np.inf
@@ -113,7 +113,7 @@ def _by_eigenvalues(correlation: Array, target: Array, ridge: float, scale: Arra
 
 
 def _shortest(answer: Array, null: Array, scale: Array) -> Array:
-    """Among the solutions answer + null @ c, take the one whose coefficients answer / scale have the least norm."""
+    """Among the solutions answer + null @ c, take the one with the least answer / scale."""
     directions, _ = np.linalg.qr(null / scale[:, None])
     raw = answer / scale[:, None]
     raw -= directions @ (directions.T @ raw)
