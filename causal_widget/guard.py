@@ -60,7 +60,9 @@ def bare(model: object) -> nn.Module:
         If `model` is not a module.
     """
     if not isinstance(model, nn.Module):
-        raise UnsupportedModelError(f"the model must be a torch.nn.Module, got {type(model).__name__}: {model!r:.80}")
+        raise UnsupportedModelError(
+            f"the model must be a torch.nn.Module, got {type(model).__name__}: {model!r:.80}"
+        )
     while True:
         inner = model._modules.get("_orig_mod")
         if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -74,9 +76,9 @@ def bare(model: object) -> nn.Module:
 def guarded(model: nn.Module, device: torch.device | None = None, grad: bool = False) -> Iterator[Guard]:
     """Hold a model still: `eval` mode, no gradients, hooks that are removed, everything restored.
 
-    Training flags, buffers, device, hooks and the state of every random generator are, on the way out, what they
-    were on the way in, after success, exception or cancel. Parameters are never written to. Another thread that
-    wants the same model waits; the same thread may nest guards.
+    Training flags, buffers, device, hooks and the state of every random generator are, on the way out, what
+    they were on the way in, after success, exception or cancel. Parameters are never written to. Another
+    thread that wants the same model waits; the same thread may nest guards.
 
     Parameters
     ----------
@@ -149,7 +151,9 @@ def _placed(model: nn.Module, device: torch.device | None) -> Iterator[None]:
 def _refuse_split(model: nn.Module) -> None:
     devices = {str(t.device) for t in (*model.parameters(), *model.buffers())}
     if len(devices) > 1:
-        raise UnsupportedModelError(f"the model is spread over {sorted(devices)}; use device=None to leave it there")
+        raise UnsupportedModelError(
+            f"the model is spread over {sorted(devices)}; use device=None to leave it there"
+        )
 
 
 @contextmanager

@@ -29,14 +29,14 @@ class FilterGraph:
     layers : tuple of Layer
         In the order in which the network calls them.
     wirings : tuple of Wiring
-        One for each pair of layers of which the second reads the first through anything that is not itself a layer,
-        in forward order of the target, then of the source.
+        One for each pair of layers of which the second reads the first through anything that is not itself
+        a layer, in forward order of the target, then of the source.
     model_name : str
         Class name of the model.
     traced_by : {"symbolic", "recorded"}
-        ``"symbolic"``: the model's control flow does not depend on the values of the images, so the graph holds for
-        every image of this size. ``"recorded"``: it could not be followed symbolically, and the graph is that of the
-        path which the example image took.
+        ``"symbolic"``: the model's control flow does not depend on the values of the images, so the graph
+        holds for every image of this size. ``"recorded"``: it could not be followed symbolically, and the
+        graph is that of the path which the example image took.
     example_shape : tuple of int
         Shape of the one image that was traced, without the batch axis.
     note : str
@@ -81,8 +81,8 @@ class FilterGraph:
     def hidden_conv_layers(self) -> tuple[Layer, ...]:
         """The convolutions whose filters are not the classes themselves.
 
-        A fully convolutional classifier ends in a convolution with one filter a class; to remove one of those is to
-        remove the class.
+        A fully convolutional classifier ends in a convolution with one filter a class; to remove one of
+        those is to remove the class.
         """
         ends = {w.source for w in self.parents(self.output.name) if w.kind == "one-to-one"}
         classes = {self.output.name} | (ends if self.output.kind == "output" else set())
@@ -104,7 +104,9 @@ class FilterGraph:
         if isinstance(name, int | np.integer) and not isinstance(name, bool):
             if 0 <= name < len(self.layers):
                 return self.layers[name]
-            raise UnknownNameError(f"layer {name} does not exist; the layers are numbered 0 to {len(self.layers) - 1}")
+            raise UnknownNameError(
+                f"layer {name} does not exist; the layers are numbered 0 to {len(self.layers) - 1}"
+            )
         if name not in self._by_name:
             raise UnknownNameError(f'layer "{name}" does not exist.{nearest(str(name), self.names)}')
         return self._by_name[str(name)]
@@ -129,7 +131,9 @@ class FilterGraph:
         found = {}
         for w in self.children(layer):
             groups = [g for g, units in enumerate(w.group_reads) if unit in units]
-            found[w.target] = np.flatnonzero(np.isin(np.arange(w.target_units) * w.groups // w.target_units, groups))
+            found[w.target] = np.flatnonzero(
+                np.isin(np.arange(w.target_units) * w.groups // w.target_units, groups)
+            )
         return {target: units for target, units in found.items() if len(units)}
 
     def check_units(self, units: Mapping[str, Iterable[int]]) -> dict[str, tuple[int, ...]]:
@@ -203,8 +207,8 @@ class FilterGraph:
     def __repr__(self) -> str:
         edges = sum(w.n_edges for w in self.wirings)
         return (
-            f"FilterGraph of {self.model_name or 'a model'}: {len(self.layers)} layers, {self.n_filters} filters, "
-            f"{self.output.units} classes, {len(self.wirings)} wirings with {edges} edges ({self.traced_by})"
+            f"FilterGraph of {self.model_name or 'a model'}: {len(self.layers)} layers, "
+            f"{self.n_filters} filters, {self.output.units} classes, {len(self.wirings)} wirings with {edges} edges ({self.traced_by})"
         )
 
     def _repr_html_(self) -> str:
@@ -215,5 +219,7 @@ def _unit(layer: Layer, unit: object) -> int:
     if isinstance(unit, bool) or not isinstance(unit, int | np.integer):
         raise ArgumentError(f'unit {unit!r} of layer "{layer.name}" must be an integer')
     if not 0 <= unit < layer.units:
-        raise UnknownNameError(f'unit {unit} does not exist: layer "{layer.name}" has units 0 to {layer.units - 1}')
+        raise UnknownNameError(
+            f'unit {unit} does not exist: layer "{layer.name}" has units 0 to {layer.units - 1}'
+        )
     return int(unit)

@@ -31,14 +31,18 @@ class Flow(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.sources = Sources()
         self.shadow = ShadowMemory()
         self.paused = False
         self.after = "the input"
 
     def __torch_dispatch__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
@@ -70,7 +74,9 @@ class Flow(TorchDispatchMode):
             return []
         if func._schema.is_mutable:
             arguments = func._schema.arguments
-            written = [a for s, a in zip(arguments, args, strict=False) if s.alias_info and s.alias_info.is_write]
+            written = [
+                a for s, a in zip(arguments, args, strict=False) if s.alias_info and s.alias_info.is_write
+            ]
             return tensors_in(written)
         return [t for t in tensors_in(result) if t.numel() and not self.shadow.knows(t)]
 
@@ -82,6 +88,7 @@ class Flow(TorchDispatchMode):
         if is_pointwise(func, name):
             return pointwise
         raise UnsupportedModelError(
-            f'the operation "{func._schema.name}" (after layer "{self.after}") is not one whose parents can be read; '
-            "attention and other operations that multiply activations with each other in one call are not supported"
+            f'the operation "{func._schema.name}" (after layer "{self.after}") is not one whose parents can be '
+            "read; attention and other operations that multiply activations with each other in one call are "
+            "not supported"
         )

@@ -43,8 +43,8 @@ class Layer:
     call : int
         Which call of the module in one forward pass, from 0.
     kind : {"conv", "linear", "output"}
-        ``"output"`` stands for the model's own output where no layer's output is it (a pooling or a softmax comes
-        after the last layer); its units are the classes.
+        ``"output"`` stands for the model's own output where no layer's output is it (a pooling or a softmax
+        comes after the last layer); its units are the classes.
     units : int
         Number of output channels.
     unit_axis : int
@@ -83,8 +83,8 @@ class Layer:
     def site(self, asked: str) -> str:
         """Give the last site that this layer has, at or before the asked one.
 
-        A convolution whose normalised output is added to a shortcut before any nonlinearity has no activation of
-        its own: its last site is ``"norm"``.
+        A convolution whose normalised output is added to a shortcut before any nonlinearity has no
+        activation of its own: its last site is ``"norm"``.
 
         Parameters
         ----------
@@ -97,5 +97,7 @@ class Layer:
             If the word is no site.
         """
         if asked not in SITES:
-            raise UnknownNameError(f'site "{asked}" does not exist; expected one of {SITES}.{nearest(asked, SITES)}')
+            raise UnknownNameError(
+                f'site "{asked}" does not exist; expected one of {SITES}.{nearest(asked, SITES)}'
+            )
         return [site for site in SITES[: SITES.index(asked) + 1] if site in self.sites][-1]

@@ -32,7 +32,8 @@ class CallRecord:
     labels : Tensor of int, shape (unit,)
         Labels of its own units.
     functions, reads, owned : lists
-        One entry a step: the function's name, the positions it read, whether its result is still this layer's own.
+        One entry a step: the function's name, the positions it read, whether its result is still this
+        layer's own.
     norm : str or None
         Path of the normalisation module of the first norm step.
     """
@@ -69,8 +70,8 @@ class CallRecord:
     def activation_position(self) -> int | None:
         """Give the last step whose result is all that the rest of the network sees of this layer.
 
-        A nonlinearity must lie on the way; pooling, addition and everything else that changes the shape or mixes in
-        other units comes after it.
+        A nonlinearity must lie on the way; pooling, addition and everything else that changes the shape or
+        mixes in other units comes after it.
         """
         last, nonlinear = None, False
         for k, (name, owned) in enumerate(zip(self.functions, self.owned, strict=True), 1):
@@ -84,6 +85,8 @@ class CallRecord:
         found = {"norm": self.norm_position(), "activation": self.activation_position()}
         end = max((k for k in found.values() if k is not None), default=0)
         return tuple(
-            Step(self.functions[k - 1], self.owned[k - 1], tuple(site for site, at in found.items() if at == k))
+            Step(
+                self.functions[k - 1], self.owned[k - 1], tuple(site for site, at in found.items() if at == k)
+            )
             for k in range(1, end + 1)
         )

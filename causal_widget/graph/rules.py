@@ -1,7 +1,7 @@
 """How each tensor operation carries labels from its inputs to its outputs.
 
-The rules speak of ATen operations, a closed set, so that modules, functional calls and methods are all the same to them.
-Element-wise operations are recognised by their tag and need no list.
+The rules speak of ATen operations, a closed set, so that modules, functional calls and methods are all the
+same to them. Element-wise operations are recognised by their tag and need no list.
 """
 
 from __future__ import annotations
@@ -17,11 +17,19 @@ from causal_widget.graph.sources import Sources
 Read = Callable[[Tensor], Tensor]
 Rule = Callable[[Any, Sequence[Any], dict[str, Any], Tensor, Read, Sources], Tensor]
 
+
+def words(text: str) -> frozenset[str]:
+    """Names in a text."""
+    return frozenset(text.split())
+
+
 # Operations that are element-wise but not tagged so in every version of torch.
-POINTWISE = frozenset(
-    "hardswish hardsigmoid hardtanh relu6 leaky_relu elu celu gelu silu mish softplus threshold rrelu_with_noise prelu "
-    "_prelu_kernel native_dropout dropout _to_copy clone detach lift_fresh alias where masked_fill clamp bernoulli "
-    "_conj_physical log_sigmoid_forward fake_quantize_per_tensor_affine".split()
+POINTWISE = words(
+    """
+    hardswish hardsigmoid hardtanh relu6 leaky_relu elu celu gelu silu mish softplus threshold
+    rrelu_with_noise prelu _prelu_kernel native_dropout dropout _to_copy clone detach lift_fresh alias
+    where masked_fill clamp bernoulli _conj_physical log_sigmoid_forward fake_quantize_per_tensor_affine
+    """
 )
 
 
@@ -30,7 +38,9 @@ def is_pointwise(func: Any, name: str) -> bool:
     return torch.Tag.pointwise in func.tags or name in POINTWISE or func._overloadname == "other"
 
 
-def pointwise(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def pointwise(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """Union of all operands, broadcast."""
     labels = torch.zeros((), dtype=torch.int64)
     for tensor in tensors_in((args, kwargs)):
@@ -38,22 +48,30 @@ def pointwise(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tenso
     return labels
 
 
-def overwrite(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def overwrite(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """copy_(target, source): the source's labels alone."""
     return read(args[1]).expand(out.shape)
 
 
-def nothing(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def nothing(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """Constants: no unit at all."""
     return torch.zeros((), dtype=torch.int64).expand(out.shape)
 
 
-def first_operand(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def first_operand(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """BatchNorm in eval mode: each channel by fixed numbers."""
     return read(args[0])
 
 
-def over_space(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def over_space(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """Pooling, resizing: all of a channel's positions may reach each of its outputs."""
     labels = read(args[0])
     spatial = tuple(range(2 - labels.ndim, 0)) if labels.ndim > 2 else (-1,)
@@ -68,7 +86,9 @@ def _with_everything(labels: Tensor, values: Any, read: Read, s: Sources) -> Ten
     return labels
 
 
-def reduction(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def reduction(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """Sum, mean, maximum, softmax, ... over some axes."""
     labels = read(args[0])
     dims = reduced_dims(func, args, kwargs, labels.ndim)
@@ -90,13 +110,17 @@ def reduced_dims(func: Any, args: Sequence[Any], kwargs: dict[str, Any], ndim: i
     return tuple(d % ndim for d in ([dim] if isinstance(dim, int) else dim))
 
 
-def layer_norm(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def layer_norm(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """LayerNorm mixes everything under its normalised axes."""
     labels = read(args[0])
     return s.union_over(labels, tuple(range(-len(args[1]), 0))).expand(out.shape)
 
 
-def group_norm(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def group_norm(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """GroupNorm mixes the channels of a group, over all positions."""
     labels, groups = read(args[0]), args[6]
     n, c = labels.shape[:2]
@@ -105,16 +129,22 @@ def group_norm(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tens
     return united.reshape(n, c, *[1] * (out.ndim - 2)).expand(out.shape)
 
 
-def convolution(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
-    """A convolution that is not a layer (functional): a group's channels reach all of its outputs."""
+def convolution(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
+    """Functional convolution, no layer: a group's channels reach all of its outputs."""
     labels, groups = read(args[0]), args[8]
     n, c = labels.shape[:2]
     grouped = s.union_over(labels.reshape(n, groups, c // groups, -1), (-2, -1))
-    united = grouped.expand(n, groups, out.shape[1] // groups, 1).reshape(n, out.shape[1], *[1] * (out.ndim - 2))
+    united = grouped.expand(n, groups, out.shape[1] // groups, 1).reshape(
+        n, out.shape[1], *[1] * (out.ndim - 2)
+    )
     return _with_everything(united, args[1:3], read, s).expand(out.shape)
 
 
-def product(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def product(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """Matrix products: row i of the left, column j of the right."""
     operands = [read(a) for a in tensors_in(args)]
     left, right = operands[-2:]
@@ -126,7 +156,9 @@ def product(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor,
     return united if len(operands) == 2 else s.union_pairwise(united, operands[0].expand(out.shape))
 
 
-def rearrangement(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
+def rearrangement(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
     """Operations that only move elements: do to the labels what is done to the numbers."""
 
     def swap(value: Any) -> Any:
@@ -143,8 +175,10 @@ def rearrangement(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: T
     return _with_everything(torch.as_tensor(moved).long(), indices, read, s)
 
 
-def padding(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources) -> Tensor:
-    """Padding with a constant: the constant carries nothing."""
+def padding(
+    func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, read: Read, s: Sources
+) -> Tensor:
+    """Constant padding: the constant carries nothing."""
     return torch.nn.functional.pad(read(args[0]), args[1], value=0)
 
 
@@ -159,35 +193,43 @@ def tensors_in(value: Any) -> list[Tensor]:
     return []
 
 
-def _table(rules: dict[Rule, str]) -> dict[str, Rule]:
-    return {name: rule for rule, names in rules.items() for name in names.split()}
-
-
-RULES: dict[str, Rule] = _table(
-    {
+RULES: dict[str, Rule] = {
+    name: rule
+    for rule, names in {
         overwrite: "copy",
-        nothing: "zero fill zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty "
-        "rand_like randn_like randint_like uniform normal new_empty_strided",
-        first_operand: "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training "
-        "_batch_norm_with_update _batch_norm_no_update cudnn_batch_norm miopen_batch_norm batch_norm",
+        nothing: """
+            zero fill zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty
+            new_empty_strided rand_like randn_like randint_like uniform normal
+        """,
+        first_operand: """
+            native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm
+            _batch_norm_with_update _batch_norm_no_update cudnn_batch_norm miopen_batch_norm
+        """,
         layer_norm: "native_layer_norm _fused_rms_norm",
         group_norm: "native_group_norm",
-        over_space: "max_pool2d max_pool1d max_pool3d max_pool2d_with_indices max_pool3d_with_indices mkldnn_max_pool2d "
-        "quantized_max_pool2d avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d "
-        "mkldnn_adaptive_avg_pool2d adaptive_avg_pool1d adaptive_max_pool1d adaptive_max_pool2d "
-        "adaptive_max_pool3d fractional_max_pool2d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
-        "_upsample_nearest_exact2d upsample_bilinear2d upsample_bicubic2d upsample_linear1d "
-        "upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d",
-        reduction: "sum mean amax amin max min prod std var var_mean std_mean logsumexp norm linalg_vector_norm all any "
-        "argmax argmin _softmax _log_softmax softmax log_softmax cumsum cumprod median nanmedian topk sort "
-        "count_nonzero nansum",
+        over_space: """
+            max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices mkldnn_max_pool2d
+            quantized_max_pool2d avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
+            mkldnn_adaptive_avg_pool2d adaptive_avg_pool1d adaptive_max_pool1d adaptive_max_pool2d
+            adaptive_max_pool3d fractional_max_pool2d upsample_nearest1d upsample_nearest2d upsample_nearest3d
+            _upsample_nearest_exact2d upsample_bilinear2d upsample_bicubic2d upsample_linear1d
+            upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d
+        """,
+        reduction: """
+            sum nansum mean amax amin max min prod std var var_mean std_mean logsumexp norm linalg_vector_norm
+            all any argmax argmin _softmax _log_softmax softmax log_softmax cumsum cumprod median nanmedian
+            topk sort count_nonzero
+        """,
         convolution: "convolution _convolution cudnn_convolution mkldnn_convolution",
         product: "mm addmm bmm baddbmm mv addmv matmul dot linear",
         padding: "constant_pad_nd",
-        rearrangement: "cat stack reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
-        "replication_pad3d index index_select gather flip roll repeat channel_shuffle native_channel_shuffle "
-        "pixel_shuffle pixel_unshuffle slice_scatter select_scatter diagonal_scatter slice_copy select_copy "
-        "tril triu take_along_dim rot90 unfold_copy view_copy expand_copy permute_copy im2col "
-        "repeat_interleave tile _unsafe_index index_put _index_put_impl",
-    }
-)
+        rearrangement: """
+            cat stack reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
+            replication_pad3d index _unsafe_index index_select index_put _index_put_impl gather flip roll repeat
+            repeat_interleave tile channel_shuffle native_channel_shuffle pixel_shuffle pixel_unshuffle
+            slice_scatter select_scatter diagonal_scatter slice_copy select_copy view_copy expand_copy
+            permute_copy unfold_copy tril triu take_along_dim rot90 im2col
+        """,
+    }.items()
+    for name in words(names)
+}

@@ -1,7 +1,7 @@
 """Shadow memory: beside every element of every tensor, the set of units it came from.
 
-Labels live beside the storage, not the tensor. So a view (slice, transpose, chunk) needs no rule, and a write into a view
-is seen by every other view, as it is in the real memory.
+Labels live beside the storage, not the tensor. So a view (slice, transpose, chunk) needs no rule, and a
+write into a view is seen by every other view, as it is in the real memory.
 """
 
 from __future__ import annotations
@@ -44,13 +44,17 @@ class ShadowMemory:
         for d in range(tensor.ndim):
             if window.stride(d) == 0 and window.shape[d] > 1:
                 window = window.narrow(d, 0, 1)
-                labels = labels.narrow(d, 0, 1) if labels.ndim == tensor.ndim and labels.shape[d] > 1 else labels
+                labels = (
+                    labels.narrow(d, 0, 1) if labels.ndim == tensor.ndim and labels.shape[d] > 1 else labels
+                )
         window.copy_(labels)
 
     @staticmethod
     def _window(labels: Tensor, tensor: Tensor) -> Tensor:
         if tensor.untyped_storage().nbytes() // tensor.element_size() != labels.numel():
-            raise UnsupportedModelError("the model looks at one memory through numbers of two sizes (view_as_real?)")
+            raise UnsupportedModelError(
+                "the model looks at one memory through numbers of two sizes (view_as_real?)"
+            )
         return labels.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
     def _forget_dead(self) -> None:

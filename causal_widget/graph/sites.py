@@ -51,15 +51,18 @@ class _Run:
     plan: _Plan
     count: int = 0
 
-    def on_call(self, positions: list[int], name: str, args: tuple[Any, ...], result: Tensor) -> tuple[Any, int | None]:
+    def on_call(
+        self, positions: list[int], name: str, args: tuple[Any, ...], result: Tensor
+    ) -> tuple[Any, int | None]:
         self.count += 1
         if self.count > self.plan.last:
             return result, None
         step = self.plan.layer.steps[self.count - 1]
         if step.function != name:
             raise UnsupportedModelError(
-                f'after layer "{self.plan.layer.name}" the model called {name} where {step.function} was traced: it took '
-                "another path than the traced one, so the site cannot be found; trace it on such an image"
+                f'after layer "{self.plan.layer.name}" the model called {name} where {step.function} was '
+                "traced: it took another path than the traced one, so the site cannot be found; trace it on "
+                "such an image"
             )
         for handler in self.plan.handlers.get(self.count, ()):
             result = _handled(handler, result, gave_back_input(args, result))
@@ -87,9 +90,9 @@ def watch(
     graph : FilterGraph
         Its graph.
     handlers : sequence of (layer name, site, callable)
-        Each callable gets the tensor at that site, shape (image, ...) with the units at ``layer.unit_axis``, and
-        returns a replacement, or None to leave it as it is (it may also write into it). Several at one site run in
-        order; blocks may be nested, the outer one runs first.
+        Each callable gets the tensor at that site, shape (image, ...) with the units at
+        ``layer.unit_axis``, and returns a replacement, or None to leave it as it is (it may also write into
+        it). Several at one site run in order; blocks may be nested, the outer one runs first.
 
     Raises
     ------

@@ -15,8 +15,8 @@ Codes = Int[np.ndarray, " code"]
 class Sources:
     """All sets of units that occur while a model is traced.
 
-    A unit is a code (the layer's offset plus the unit). A set of codes is a label; label 0 is the empty set, which
-    parameters, constants and the input image carry.
+    A unit is a code (the layer's offset plus the unit). A set of codes is a label; label 0 is the empty
+    set, which parameters, constants and the input image carry.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """Follow a layer's own tensor through the functions that read it, from its output to the last site.
 
-The same follower serves the tracing of a model, where the steps are recorded, and every later run, where they are
-recognised again. It works on function calls, so that `nn.ReLU`, `F.relu` and `x.relu_()` are all one to it.
+The same follower serves the tracing of a model, where the steps are recorded, and every later run, where
+they are recognised again. It works on function calls, so that `nn.ReLU`, `F.relu` and `x.relu_()` are all
+one to it.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ class Follower(TorchFunctionMode):
     Parameters
     ----------
     on_call : callable (owner, positions read, function name, arguments, result)
-        Called after each function that reads marked tensors, once an owner; returns the result to go on with and the
-        position to mark it with (None: do not mark).
+        Called after each function that reads marked tensors, once an owner; returns the result to go on
+        with and the position to mark it with (None: do not mark).
     """
 
-    def __init__(self, on_call: Callable[[Any, list[int], str, tuple[Any, ...], Any], tuple[Any, int | None]]) -> None:
+    def __init__(
+        self, on_call: Callable[[Any, list[int], str, tuple[Any, ...], Any], tuple[Any, int | None]]
+    ) -> None:
         super().__init__()
         self._on_call = on_call
         self._key = f"_causal_widget_mark_{next(_serial)}"
@@ -57,7 +60,11 @@ class Follower(TorchFunctionMode):
         return value.__dict__.get(self._key) if isinstance(value, Tensor) else None
 
     def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         name = function_name(func)
@@ -100,10 +107,18 @@ def function_name(func: Any) -> str:
 
 NORMS = frozenset({"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm"})
 PASSING = frozenset(
-    "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout contiguous to float half "
-    "double bfloat16 type clone detach requires_grad cpu cuda".split()
+    {
+        *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
+        *("feature_dropout", "feature_alpha_dropout", "contiguous", "to", "type", "float", "half", "double"),
+        *("bfloat16", "clone", "detach", "requires_grad", "cpu", "cuda"),
+    }
 )
-LINEAR = frozenset("mul add sub div true_divide __mul__ __add__ __sub__ __truediv__ __rmul__ __radd__ neg".split())
+LINEAR = frozenset(
+    {
+        *("mul", "add", "sub", "div", "true_divide", "neg", "__mul__", "__rmul__", "__add__", "__radd__"),
+        *("__sub__", "__rsub__", "__truediv__"),
+    }
+)
 
 
 def gave_back_input(args: tuple[Any, ...], result: Tensor) -> bool:

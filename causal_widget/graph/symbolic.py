@@ -29,7 +29,8 @@ def why_not_symbolic(model: nn.Module) -> str:
     Returns
     -------
     str
-        Empty where the model could be followed: its path is the same for every image. Otherwise what stood in the way.
+        Empty where the model could be followed: its path is the same for every image. Otherwise what stood
+        in the way.
     """
     try:
         _Tracer(set(layer_modules(model).values())).trace(model)

@@ -24,9 +24,10 @@ from causal_widget.guard import bare, guarded
 def trace(model: nn.Module, example: Tensor) -> FilterGraph:
     """Read which units feed which from a model, through everything that is not a layer.
 
-    The model runs once on one image. Beside every element of every tensor stands the set of units that it came from;
-    each operation carries these sets along, and each layer finds in its input who its parents are. So the graph is
-    that of the network's computation, whatever code wrote it: registration order plays no part.
+    The model runs once on one image. Beside every element of every tensor stands the set of units that it
+    came from; each operation carries these sets along, and each layer finds in its input who its parents
+    are. So the graph is that of the network's computation, whatever code wrote it: registration order plays
+    no part.
 
     Parameters
     ----------
@@ -43,14 +44,16 @@ def trace(model: nn.Module, example: Tensor) -> FilterGraph:
     Raises
     ------
     UnsupportedModelError
-        If the model is not a module, has no convolution, does not give (image, class) outputs, or uses an operation
-        (attention) whose parents cannot be read.
+        If the model is not a module, has no convolution, does not give (image, class) outputs, or uses an
+        operation (attention) whose parents cannot be read.
     DataError
         If the model cannot run on the example.
     """
     module = bare(model)
     if not any(not isinstance(m, nn.Linear) for m in layer_modules(module).values()):
-        raise UnsupportedModelError(f"{type(module).__name__} has no convolution: there are no filters to explain")
+        raise UnsupportedModelError(
+            f"{type(module).__name__} has no convolution: there are no filters to explain"
+        )
     if not isinstance(example, Tensor) or example.ndim < 3 or not len(example):
         got = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
         raise DataError(f"the example must be a batch of images (image, channel, height, width), got {got}")

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Int
 class Wiring:
     """Which units of a source layer reach which input channels, and so which units, of a target layer.
 
-    Input channels that carry the same source units share one row, so that an identity costs one entry a channel, and
-    a normalisation over all channels one row in all.
+    Input channels that carry the same source units share one row, so that an identity costs one entry a
+    channel, and a normalisation over all channels one row in all.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Wiring:
         return self.group_reads[target_unit * self.groups // self.target_units]
 
     def mask(self) -> Bool[np.ndarray, "target_unit source_unit"]:
-        """True where the source unit is a parent of the target unit."""
+        """Say which source units are parents: True where row's target unit reads column's source unit."""
         mask = np.zeros((self.groups, self.source_units), dtype=bool)
         for group, units in enumerate(self.group_reads):
             mask[group, units] = True
@@ -85,9 +85,9 @@ class Wiring:
     def kind(self) -> str:
         """Kind of the wiring.
 
-        ``"dense"``: every unit reads every source unit; ``"offset"``: the same, but beside other sources that were
-        concatenated; ``"one-to-one"``: each target unit reads at most one source unit, none twice (depthwise);
-        ``"blocks"``: anything else (groups, shuffles, slices).
+        ``"dense"``: every unit reads every source unit; ``"offset"``: the same, but beside other sources
+        that were concatenated; ``"one-to-one"``: each target unit reads at most one source unit, none twice
+        (depthwise); ``"blocks"``: anything else (groups, shuffles, slices).
         """
         if self.groups > 1 or self.target_units == self.n_edges:
             counts = [len(units) for units in self.group_reads]

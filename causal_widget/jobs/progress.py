@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -126,7 +127,7 @@ class _Bar(Progress):
     def __init__(self, description: str) -> None:
         super().__init__(listener=self._show)
         self._description = description
-        self._tqdm: tqdm | None = None
+        self._tqdm: tqdm[Any] | None = None
 
     def start(self, total: int | None, unit: str = "images", message: str = "") -> None:
         self._close()
