@@ -41,12 +41,12 @@ export function fixedSigned(x: number | null | undefined, decimals = 3): string 
   return x > 0 ? `+${value}` : minus(value);
 }
 
-export function bytes(n: number | null | undefined): string {
+export function bytes(n: number | null | undefined, decimals = 1): string {
   if (missing(n)) return MISSING;
   const units = ["B", "KB", "MB", "GB", "TB"];
   let k = 0;
   for (; n >= 1024 && k < units.length - 1; k++) n /= 1024;
-  return `${k === 0 || n >= 100 ? n.toFixed(0) : n.toFixed(1)} ${units[k]}`;
+  return `${n.toFixed(k === 0 || n >= 100 ? 0 : decimals)} ${units[k]}`;
 }
 
 export function duration(seconds: number | null | undefined): string {

@@ -124,8 +124,13 @@ export class Session {
     return this.graph?.layers.find((layer) => layer.name === name);
   }
 
+  /** The rule that colours the graph: until something is collected only the weights can speak. */
+  get shownRule(): string {
+    return this.kernel && !this.kernel.collected ? "l1" : this.get("rule");
+  }
+
   /** Importances of one layer by a rule (a view, not a copy); null while they are on their way. */
-  importance(layer: string, rule = this.get("rule")): Float32Array | null {
+  importance(layer: string, rule = this.shownRule): Float32Array | null {
     const all = this.importances.get(rule);
     const offset = this.offsets.get(layer);
     if (all === undefined) this.askImportance(rule);
@@ -276,7 +281,7 @@ export class Session {
         this.edgesAsked.clear();
         this.events.emit("graph");
         this.events.emit("revision");
-        this.askImportance(this.get("rule"));
+        this.askImportance(this.shownRule);
         this.askEdges();
         this.askEffect();
         this.askCurve();

@@ -1,7 +1,7 @@
 // One view of the display: the frame around the panels, theme, width, and the line for messages.
 import style from "./style.css";
 import { h, text } from "./dom";
-import { graph } from "./panels/graph";
+import { graph, HELP } from "./panels/graph";
 import { header } from "./panels/header";
 import { heatmaps } from "./panels/heatmaps";
 import { inspector } from "./panels/inspector";
@@ -15,7 +15,7 @@ import { isDark, watchTheme } from "./theme";
 
 const PANELS = [["inspector", "Inspector", inspector], ["interventions", "Interventions", interventions], ["heatmaps", "Heatmaps", heatmaps], ["pruning", "Pruning", pruning]] as const;
 const NARROW = 760;
-const MIDDLE = 1020;
+const MIDDLE = 1100;
 
 /** The root element, with what browser tests ask of it. */
 export interface Root extends HTMLElement {
@@ -65,8 +65,8 @@ function messages(scope: Scope): HTMLElement {
     element.classList.toggle("cw-failed", error);
     if (error) line.setAttribute("data-testid", "cw-error");
     else line.removeAttribute("data-testid");
-    text(line, message ? `${error ? "⚠ " : ""}${message.text}` : "");
-    line.title = message?.text ?? "";
+    text(line, message ? `${error ? "⚠ " : ""}${message.text}` : HELP);
+    line.title = message?.text ?? HELP;
     close.hidden = !message;
     retry.hidden = !session.unreachable;
   });

@@ -197,10 +197,11 @@ export function paintZeroed(pen: Pen, scene: Scene, camera: Camera, ink: Ink, ab
   }
 }
 
-export function paintRing(pen: Pen, column: Column, unit: number, camera: Camera, colour: string, width: number, back: string): void {
+export function paintRing(pen: Pen, column: Column, unit: number, camera: Camera, colour: string, width: number, back: string | null): void {
   const [x, y] = toScreen(camera, ...place(column, unit));
-  const radius = Math.max(4.5, column.cell * camera.scale * 0.5 + 2);
+  const radius = back ? Math.max(4.5, column.cell * camera.scale * 0.5 + 2) : Math.max(2, column.cell * camera.scale * 0.5);
   for (const [line, stroke] of [[width + 2, back], [width, colour]] as const) {
+    if (!stroke) continue;
     pen.beginPath();
     pen.arc(x, y, radius, 0, 2 * Math.PI);
     pen.lineWidth = line;

@@ -43,6 +43,7 @@ export class Gestures {
   private down(event: PointerEvent): void {
     if (event.button !== 0) return;
     const point = this.point(event);
+    this.view.canvas.classList.add("cw-pointed"); // a focus ring is for the keyboard
     this.view.canvas.focus({ preventScroll: true });
     this.view.canvas.setPointerCapture(event.pointerId);
     this.touches.set(event.pointerId, point);
@@ -155,6 +156,7 @@ export class Gestures {
     const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     // Shortcuts of the notebook (Enter, Z, arrows) must not see keys meant for the graph.
     event.stopPropagation();
+    this.view.canvas.classList.remove("cw-pointed");
     if (!action) return;
     if (event.key !== "Tab") event.preventDefault();
     action();

@@ -25,11 +25,18 @@ export function namesFit(pen: Pen, plan: Layout, pitch: number): boolean {
 
 export function layerNames(pen: Pen, plan: Layout, camera: Camera, ink: Ink, flat: boolean, width: number, current: string | null): void {
   const pitch = plan.pitch * camera.scale;
-  const every = Math.max(1, Math.ceil(13 / pitch));
+  const every = Math.max(1, Math.ceil((flat ? 0 : 22) / pitch));
   const least = flat ? 32 : 66;
+  const covered = plan.columns.some((column) => column.top * camera.scale + camera.y < least);
+  if (covered) {
+    pen.globalAlpha = 0.86;
+    pen.fillStyle = ink.back;
+    pen.fillRect(0, 0, width, least + 7);
+    pen.globalAlpha = 1;
+  }
   plan.columns.forEach((column, k) => {
     const [x, top] = toScreen(camera, column.x, Math.min(column.top, flat ? Infinity : 0));
-    if (x < -20 || x > width + 60 || (k % every && column.layer.name !== current)) return;
+    if (x < (flat ? 0 : -40) || x > width || (k % every && column.layer.name !== current)) return;
     const y = Math.max(least, top - 8);
     const colour = column.layer.name === current ? ink.ring : ink.text;
     pen.save();

@@ -17,7 +17,9 @@ export interface Layout {
   columns: Column[];
   width: number;
   height: number;
+  /** Distance between the centres of neighbouring columns; the first centre is at `first`. */
   pitch: number;
+  first: number;
   /** Height of the lanes above and below the columns, where connections that skip layers run. */
   lane: number;
   index: Map<string, number>;
@@ -34,7 +36,7 @@ export interface Box {
 }
 
 export const HEIGHT = 1000;
-const MIN_PITCH = 70;
+const MIN_PITCH = 36;
 const MAX_PITCH = 420;
 const FILL = 0.52; // share of the pitch that a grid may take; the rest is for edges
 const MAX_CELL = 46;
@@ -52,16 +54,23 @@ export function grid(units: number, width: number, height: number, maxCell = MAX
 }
 
 export function layout(layers: LayerInfo[], aspect: number, lane = 0): Layout {
-  const n = Math.max(1, layers.length);
-  const pitch = Math.min(MAX_PITCH, Math.max(MIN_PITCH, (HEIGHT * aspect) / n));
+  const n = layers.length;
+  const even = (HEIGHT * aspect) / Math.max(1, n);
+  const limit = Math.min(MAX_PITCH, Math.max(MIN_PITCH, even)) * FILL;
   const room = HEIGHT - 2 * lane;
-  const columns = layers.map((layer, k): Column => {
+  const sizes = layers.map((layer) => {
     const named = layer.isOutput && layer.units <= 40;
-    const size = named ? { across: 1, down: layer.units, cell: Math.min(1.6 * MAX_CELL, room / layer.units) } : grid(layer.units, pitch * FILL, room);
-    const x = (k + 0.5) * pitch;
-    return { layer, x, ...size, left: x - (size.across * size.cell) / 2, top: (HEIGHT - size.down * size.cell) / 2 };
+    return named ? { across: 1, down: layer.units, cell: Math.min(1.6 * MAX_CELL, room / layer.units) } : grid(layer.units, limit, room);
   });
-  return { columns, width: n * pitch, height: HEIGHT, pitch, lane, index: new Map(layers.map((layer, k) => [layer.name, k])) };
+  const halves = sizes.map(({ across, cell }) => (across * cell) / 2);
+  const [first, last] = [halves[0] ?? 0, halves[n - 1] ?? 0];
+  const pitch = Math.min(MAX_PITCH, Math.max(MIN_PITCH, (HEIGHT * aspect - first - last) / Math.max(1, n - 1)));
+  const columns = layers.map((layer, k): Column => {
+    const size = sizes[k];
+    const x = first + k * pitch;
+    return { layer, x, ...size, left: x - halves[k], top: (HEIGHT - size.down * size.cell) / 2 };
+  });
+  return { columns, first, width: first + Math.max(0, n - 1) * pitch + last, height: HEIGHT, pitch, lane, index: new Map(layers.map((layer, k) => [layer.name, k])) };
 }
 
 export function place(column: Column, unit: number): [x: number, y: number] {
@@ -72,7 +81,7 @@ export function place(column: Column, unit: number): [x: number, y: number] {
 
 /** The unit under a world point, straight from the grid. */
 export function pick(plan: Layout, x: number, y: number): Hit | null {
-  const k = Math.floor(x / plan.pitch);
+  const k = Math.round((x - plan.first) / plan.pitch);
   const column = plan.columns[k];
   if (!column) return null;
   const across = Math.floor((x - column.left) / column.cell);

@@ -35,11 +35,9 @@ export function emptyScene(): Scene {
 }
 
 /** Skipping wirings share lanes above and below, spread so that overlapping ones can be told apart. */
-function laneOf(from: number, to: number, plan: Layout): number | null {
-  if (to - from <= 1) return null;
-  const above = (from + to) % 2 === 0;
-  const spread = 0.15 + 0.6 * (((from * 7 + to * 3) % 5) / 4);
-  return above ? plan.lane * (1 - spread) : plan.height - plan.lane * (1 - spread);
+function laneOf(order: number, plan: Layout): number {
+  const spread = 0.2 + 0.6 * ((Math.floor(order / 2) % 4) / 3);
+  return order % 2 === 0 ? plan.lane * (1 - spread) : plan.height - plan.lane * (1 - spread);
 }
 
 export function buildScene(session: Session, aspect: number): Scene {
@@ -57,7 +55,8 @@ export function buildScene(session: Session, aspect: number): Scene {
     return meanStrength(counts(data));
   });
   const top = Math.max(1e-6, ...strengths);
-  const ribbons = between.map(([from, to], k) => (from < 0 || to < 0 ? null : { from, to, strength: strengths[k] / top, lane: laneOf(from, to, plan) }));
+  let skipping = 0;
+  const ribbons = between.map(([from, to], k) => (from < 0 || to < 0 ? null : { from, to, strength: strengths[k] / top, lane: to - from > 1 ? laneOf(skipping++, plan) : null }));
   return { plan, wirings, ribbons, matrices, edges: pickEdges(matrices, session.get("n_edges") ?? 0) };
 }
 

@@ -286,9 +286,11 @@ export class GraphView {
   }
 
   private paintMarks(): void {
-    for (const [layer, unit] of pairs(this.session.get("selected") ?? {})) {
+    const selected = pairs(this.session.get("selected") ?? {});
+    const many = selected.length > 8; // then neighbours are ringed, and thick rings would hide what they mark
+    for (const [layer, unit] of selected) {
       const column = this.column(layer);
-      if (column && unit < column.layer.units) paintRing(this.pen, column, unit, this.camera, this.ink.ring, 2.2, this.ink.back);
+      if (column && unit < column.layer.units) paintRing(this.pen, column, unit, this.camera, this.ink.ring, many ? 1.3 : 2.2, many ? null : this.ink.back);
     }
     if (this.hover) paintRing(this.pen, this.scene.plan.columns[this.hover.column], this.hover.unit, this.camera, this.ink.text, 1.2, this.ink.back);
   }

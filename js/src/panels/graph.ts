@@ -28,35 +28,45 @@ export function unitName(session: Session, layer: string, unit: number): string 
 function importanceLine(session: Session, layer: string, unit: number): string {
   const values = session.importance(layer);
   if (session.layer(layer)?.isOutput) return `class ${unit} of ${session.layer(layer)!.units}`;
-  if (!values || !Number.isFinite(values[unit])) return `no ${ruleLabel(session.get("rule"))} importance yet`;
-  return `importance ${number(values[unit])} · rank ${count(rankOf(values, unit))} of ${count(values.length)}`;
+  if (!values || !Number.isFinite(values[unit])) return `no ${ruleLabel(session.shownRule)} importance`;
+  return `${ruleLabel(session.shownRule)} importance ${number(values[unit])} · rank ${count(rankOf(values, unit))} of ${count(values.length)}`;
+}
+
+/** "conv1 · 3, 5; conv2 · 7": names of units, each layer said once. */
+function unitNames(session: Session, units: [layer: string, unit: number][]): string {
+  const parts: string[] = [];
+  units.forEach(([layer, unit], k) => {
+    if (session.layer(layer)?.isOutput || units[k - 1]?.[0] !== layer) parts.push(`${k ? (session.layer(layer)?.isOutput ? ", " : "; ") : ""}${shorten(unitName(session, layer, unit), 30)}`);
+    else parts.push(`, ${unit}`);
+  });
+  return parts.join("");
 }
 
 function relatives(session: Session, view: GraphView, layer: string, unit: number): [string, string][] {
   const edges = view.ownEdges(layer, unit);
-  const [parents, children]: string[][] = [[], []];
+  const [parents, children]: [string, number][][] = [[], []];
   for (let k = edges.length - 1; k >= 0; k--) {
     const { source, target } = view.scene.wirings[edges.wiring[k]];
-    if (target === layer) parents.push(unitName(session, shorten(source, 18), edges.col[k]));
-    else children.push(session.layer(target)?.isOutput ? unitName(session, target, edges.row[k]) : unitName(session, shorten(target, 18), edges.row[k]));
+    if (target === layer) parents.push([source, edges.col[k]]);
+    else children.push([target, edges.row[k]]);
   }
-  const lines: [string, string][] = [];
-  if (parents.length) lines.push(["from", parents.slice(0, 3).join(", ")]);
-  if (children.length) lines.push(["to", children.slice(0, 3).join(", ")]);
-  return lines;
+  return ([["from", parents], ["to", children]] as const).filter(([, list]) => list.length).map(([word, list]) => [word, unitNames(session, list.slice(0, 4))]);
 }
 
-function tooltip(session: Session, view: GraphView): { element: HTMLElement; show(hit: Hit | null, x: number, y: number): void } {
+function tooltip(session: Session, view: GraphView): { element: HTMLElement; show(hit: Hit | null, x: number, y: number): void; refresh(): void } {
   const element = h("div", { class: "cw-tooltip", test: "cw-tooltip", role: "tooltip" });
   let key = "";
-  return {
+  let last: [Hit, number, number] | null = null;
+  const tip = {
     element,
-    show(hit, x, y) {
+    refresh: () => last && tip.show(...last),
+    show(hit: Hit | null, x: number, y: number) {
+      last = hit && [hit, x, y];
       element.classList.toggle("cw-on", hit !== null);
       if (!hit) return;
       const { layer } = view.scene.plan.columns[hit.column];
       const zeroed = session.isAblated(layer.name, hit.unit);
-      const now = `${layer.name} ${hit.unit} ${zeroed} ${session.get("rule")}`;
+      const now = `${layer.name} ${hit.unit} ${zeroed} ${session.shownRule}`;
       if (now !== key) {
         key = now;
         element.replaceChildren(
@@ -70,20 +80,23 @@ function tooltip(session: Session, view: GraphView): { element: HTMLElement; sho
       element.style.transform = `translate(${Math.max(4, Math.round(left))}px, ${Math.max(4, Math.round(top))}px)`;
     },
   };
+  return tip;
 }
 
 function legend(scope: Scope): HTMLElement {
   const ramp = h("span", { class: "cw-ramp" });
   const source = h("span", { test: "cw-edge-source" });
+  const until = h("span", { class: "cw-until" });
   scope.onTheme(() => (ramp.style.background = gradient(sequence(scope.dark))));
   scope.on("edges", () => text(source, scope.session.edgeSource === "weight" ? "edges: weight norm" : scope.session.edgeSource ? "edges: |standardised coefficient|" : ""));
+  scope.on(["state", "rule"], () => text(until, scope.session.shownRule === scope.session.get("rule") ? "" : "coloured by L1 norm until you press Collect"));
   return h(
     "div", { class: "cw-legend", test: "cw-legend" },
     h("span", { title: "Colour and size: importance relative to the most important filter of the same layer" }, "low ", h("i", { class: "cw-dot cw-small" }), ramp, h("i", { class: "cw-dot" }), " top of its layer"),
     h("span", {}, h("i", { class: "cw-cross" }, "✕"), " zeroed"),
     h("span", {}, h("i", { class: "cw-ringed" }), " selected"),
     h("span", {}, h("i", { class: "cw-line-in" }), " from parents ", h("i", { class: "cw-line-out" }), " to children"),
-    source,
+    source, until,
   );
 }
 
@@ -114,7 +127,7 @@ function controls(scope: Scope, view: GraphView, gestures: Gestures): HTMLElemen
   );
 }
 
-const HELP = "drag pans · wheel zooms · click selects · shift-click adds · shift-drag selects a box · double-click or Z zeroes · arrows move · Esc clears";
+export const HELP = "drag pans · wheel zooms · click selects · shift-click adds · shift-drag selects a box · double-click or Z zeroes · arrows move · Esc clears";
 
 export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   const { session } = scope;
@@ -125,7 +138,10 @@ export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   const stage = h("div", { class: "cw-stage" }, view.canvas, hint, tip.element);
   scope.on(["graph", "layers", "edges", "n_edges"], () => view.rebuild());
   scope.on(["importance", "rule"], () => view.repaint());
-  scope.on(["selected", "ablated", "state"], () => view.draw());
+  scope.on(["selected", "ablated", "state"], () => {
+    view.draw();
+    tip.refresh();
+  });
   scope.on(["state", "graph", "layers"], () => {
     const { kernel, graph } = session;
     const words = !kernel || !graph ? "Reading the network …" : !session.layers.length ? "No layer is chosen: tick some on the left." : "";
@@ -140,7 +156,7 @@ export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   });
   const element = h(
     "section", { class: "cw-graph", "aria-label": "Graph" },
-    controls(scope, view, gestures), stage, legend(scope), h("div", { class: "cw-help", title: HELP }, HELP),
+    controls(scope, view, gestures), stage, legend(scope),
   );
   return { element, view };
 }

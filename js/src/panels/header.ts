@@ -5,8 +5,8 @@ import type { Scope } from "../scope";
 import type { Device, Job, KernelState } from "../types";
 
 function deviceLabel({ name, label, memory, free }: Device): string {
-  const title = label && label !== name ? `${name} · ${label}` : name;
-  return memory === null ? title : `${title} · ${free !== null ? `${bytes(free)} of ` : ""}${bytes(memory)}${free !== null ? " free" : ""}`;
+  const title = !label || label.toLowerCase().startsWith(name) ? label || name : `${name} ${label}`;
+  return memory === null ? title : `${title} · ${bytes(free ?? memory, 0)}${free === null ? "" : " free"}`;
 }
 
 function about(state: KernelState | null): string {
@@ -49,6 +49,7 @@ export function header(scope: Scope): HTMLElement {
   const model = h("span", { class: "cw-model", test: "cw-model" });
   const sub = h("span", { class: "cw-sub", test: "cw-about" });
   const accuracy = h("b", { test: "cw-accuracy" });
+  const score = h("div", { class: "cw-score" }, h("span", { class: "cw-sub" }, "accuracy "), accuracy);
   const [deviceId, batchesId] = [uid("device"), uid("batches")];
   const device = h("select", { id: deviceId, test: "cw-device", onchange: () => session.set("device", device.value) });
   const batches = h("input", {
@@ -82,6 +83,7 @@ export function header(scope: Scope): HTMLElement {
     text(model, state?.model ?? MISSING);
     text(sub, about(state));
     text(accuracy, percent(state?.accuracy));
+    score.classList.toggle("cw-blank", (state?.accuracy ?? null) === null);
     options(device, (state?.devices ?? []).map((d) => [d.name, deviceLabel(d)]), session.get("device") ?? "");
     if (document.activeElement !== batches) batches.value = session.get("batches") ? String(session.get("batches")) : "";
     batches.placeholder = "all";
@@ -106,12 +108,13 @@ export function header(scope: Scope): HTMLElement {
   return h(
     "header", { class: "cw-header" },
     h("div", { class: "cw-title" }, model, sub),
-    h("div", { class: "cw-score" }, h("span", { class: "cw-sub" }, "accuracy "), accuracy),
+    score,
     h("div", { class: "cw-controls" },
       h("label", { for: deviceId }, "Device"), device,
       h("label", { for: batchesId }, "Batches"), batches,
       collect, cancel,
     ),
-    h("div", { class: "cw-progress-row" }, bar.element, status),
+    h("div", { class: "cw-progress-row" }, status),
+    bar.element,
   );
 }

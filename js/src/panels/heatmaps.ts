@@ -109,7 +109,7 @@ export function heatmaps(scope: Scope): HTMLElement {
     const [selected] = pairs(session.get("selected") ?? {}).filter(([name]) => !session.layer(name)?.isOutput);
     if (kind === "importance") return "weighted by importance";
     if (kind === "activation") return selected ? `filter ${selected[0]} · ${selected[1]}` : "selected filter";
-    return "changed by the intervention";
+    return "intervention's difference";
   }
 
   function paint(): void {

@@ -1,6 +1,6 @@
 // What the current do() does to the predictions: before, after, change with its 95 % interval, by class and by image.
 import { h, options, s, text, uid } from "../dom";
-import { duration, fixedSigned, half, number, percent, plural, points, shorten } from "../format";
+import { count, duration, fixedSigned, half, number, percent, plural, points, shorten } from "../format";
 import { SITES } from "../rules";
 import type { Scope } from "../scope";
 import type { ClassChange, EffectInfo, Guess } from "../types";
@@ -31,7 +31,7 @@ function bars(classes: ClassChange[], ofAccuracy: boolean): SVGSVGElement {
   chart.append(s("line", { class: "cw-axis", x1: x(0), x2: x(0), y1: 0, y2: rows.length * ROW + 4 }));
   rows.forEach(({ name, value, interval }, k) => {
     const y = k * ROW + ROW / 2 + 2;
-    chart.append(s("text", { x: NAMES - 8, y: y + 4, "text-anchor": "end" }, shorten(name, 12), s("title", {}, name)));
+    chart.append(s("text", { x: NAMES - 8, y: y + 4, "text-anchor": "end" }, shorten(name, 11), s("title", {}, name)));
     if (value === null) return;
     chart.append(
       s("rect", { class: value < 0 ? "cw-minus" : "cw-plus", x: Math.min(x(0), x(value)), y: y - 5, width: Math.max(0.5, Math.abs(x(value) - x(0))), height: 10 }),
@@ -57,7 +57,7 @@ export function interventions(scope: Scope): HTMLElement {
   const empty = h("div", { class: "cw-placeholder", test: "cw-effect-empty" }, h("b", {}, "Nothing is zeroed"), h("span", {}, "Zero a filter to see what it does to the predictions: double-click it in the graph, or press Zero out in the Inspector."));
 
   function guess({ cls, p }: Guess): string {
-    return `${shorten(session.kernel?.classes[cls] ?? String(cls), 11)} ${percent(p, 0)}`;
+    return `${shorten(session.kernel?.classes[cls] ?? String(cls), 9)} ${percent(p, 0)}`;
   }
 
   function card(k: number, { before, after }: { before: Guess; after: Guess }): HTMLElement {
@@ -73,7 +73,7 @@ export function interventions(scope: Scope): HTMLElement {
     accuracy.show(percent(before.accuracy), percent(after.accuracy), `${points(change.accuracy)}${within(change.accuracySe, 100, 1)}`, Math.sign(change.accuracy ?? 0));
     loss.show(number(before.loss), number(after.loss), `${fixedSigned(change.loss)}${within(change.lossSe, 1, 3)}`, -Math.sign(change.loss ?? 0));
     accuracy.element.hidden = loss.element.hidden = before.accuracy === null;
-    text(flipped, `${plural(effect.flipped, "prediction")} of ${plural(effect.n, "image")} changed${effect.seconds ? ` · measured in ${duration(effect.seconds)}` : ""}`);
+    text(flipped, `${count(effect.flipped)} of ${plural(effect.n, "prediction")} changed${effect.seconds ? ` · took ${duration(effect.seconds)}` : ""}`);
     const ofAccuracy = effect.classes.some((each) => each.change !== null);
     const sorted = effect.classes.length > 12 ? [...effect.classes].sort((a, b) => Math.abs((ofAccuracy ? b.change : b.logit) ?? 0) - Math.abs((ofAccuracy ? a.change : a.logit) ?? 0)).slice(0, 12) : effect.classes;
     text(caption, `${ofAccuracy ? "Accuracy change by class, points" : "Mean logit change by class"}${sorted.length < effect.classes.length ? " (12 largest)" : ""} ± 95 %`);

@@ -30,9 +30,9 @@ export function pruning(scope: Scope): HTMLElement {
     const box = h("input", { type: "checkbox", value: name, checked: DEFAULT.has(name), "data-testid": `cw-prune-rule-${name}`, onchange: () => update() });
     return { name, box, element: h("label", { class: "cw-check" }, box, label) };
   });
-  const most = numberField("up to, %", "cw-prune-most", 60, 1, 95);
+  const most = numberField("up to %", "cw-prune-most", 60, 1, 95);
   const steps = numberField("steps", "cw-prune-steps", 6, 1, 40);
-  const repeats = numberField("random draws", "cw-prune-repeats", 5, 1, 100);
+  const repeats = numberField("draws", "cw-prune-repeats", 5, 1, 100);
   const run = h("button", { class: "cw-primary", type: "button", test: "cw-prune-run", onclick: () => start() }, "Run");
   const cancel = h("button", { type: "button", test: "cw-prune-cancel", onclick: () => void session.cancel() }, "Cancel");
   const bar = progressBar("cw-prune-bar");

@@ -1,6 +1,6 @@
 // The running list of what is zeroed, below every panel, with the effect in one line.
 import { h, text } from "../dom";
-import { half, percent, plural, points } from "../format";
+import { count, half, percent, plural, points } from "../format";
 import type { Scope } from "../scope";
 import type { Session } from "../state";
 import { pairs } from "../units";
@@ -10,12 +10,12 @@ const SHOWN = 60;
 function summary(session: Session): string {
   const { effect, zeroed } = session;
   if (!zeroed) return "Nothing is zeroed";
-  const what = `${plural(zeroed, "filter")} zeroed`;
+  const what = `${count(zeroed)} zeroed`;
   if (!effect) return session.effectWaiting ? `${what} · measuring …` : what;
   const { accuracy, accuracySe } = effect.change;
   if (accuracy === null) return `${what} · ${plural(effect.flipped, "prediction")} changed`;
   const interval = half(accuracySe);
-  return `${what} · accuracy ${percent(effect.before.accuracy)} → ${percent(effect.after.accuracy)} (${points(accuracy)}${interval === null ? "" : ` ± ${(interval * 100).toFixed(1)}`})`;
+  return `${what} · accuracy ${percent(effect.after.accuracy)} (${points(accuracy)}${interval === null ? "" : ` ± ${(interval * 100).toFixed(1)}`})`;
 }
 
 export function zeroed(scope: Scope): HTMLElement {
