@@ -208,7 +208,8 @@ class FilterGraph:
         edges = sum(w.n_edges for w in self.wirings)
         return (
             f"FilterGraph of {self.model_name or 'a model'}: {len(self.layers)} layers, "
-            f"{self.n_filters} filters, {self.output.units} classes, {len(self.wirings)} wirings with {edges} edges ({self.traced_by})"
+            f"{self.n_filters} filters, {self.output.units} classes, "
+            f"{len(self.wirings)} wirings with {edges} edges ({self.traced_by})"
         )
 
     def _repr_html_(self) -> str:

@@ -88,7 +88,7 @@ class Flow(TorchDispatchMode):
         if is_pointwise(func, name):
             return pointwise
         raise UnsupportedModelError(
-            f'the operation "{func._schema.name}" (after layer "{self.after}") is not one whose parents can be '
-            "read; attention and other operations that multiply activations with each other in one call are "
+            f'the operation "{func._schema.name}" (after layer "{self.after}") is not one whose parents '
+            "can be read; attention and other operations that multiply activations with each other in one call are "
             "not supported"
         )

@@ -225,8 +225,8 @@ RULES: dict[str, Rule] = {
         padding: "constant_pad_nd",
         rearrangement: """
             cat stack reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
-            replication_pad3d index _unsafe_index index_select index_put _index_put_impl gather flip roll repeat
-            repeat_interleave tile channel_shuffle native_channel_shuffle pixel_shuffle pixel_unshuffle
+            replication_pad3d index _unsafe_index index_select index_put _index_put_impl gather flip roll
+            repeat repeat_interleave tile channel_shuffle native_channel_shuffle pixel_shuffle pixel_unshuffle
             slice_scatter select_scatter diagonal_scatter slice_copy select_copy view_copy expand_copy
             permute_copy unfold_copy tril triu take_along_dim rot90 im2col
         """,

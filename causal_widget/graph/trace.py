@@ -74,7 +74,8 @@ def _run(recorder: _Recorder, module: nn.Module, image: Tensor) -> None:
         # The model is the user's: it may raise anything, and what it raised is kept as the cause.
         except Exception as error:
             raise DataError(
-                f"the model raised {type(error).__name__} on an image of shape {tuple(image.shape[1:])}: {error}"
+                f"the model raised {type(error).__name__} on an image of shape "
+                f"{tuple(image.shape[1:])}: {error}"
             ) from error
         recorder.finish(output)
 

@@ -38,7 +38,7 @@ FAMILIES = [
 
 
 class PlainWeights(TorchFunctionMode):
-    """Weights by a formula: random draws for billions of them would take minutes, and the graph needs none."""
+    """Weights by a formula: random draws for billions of them would take minutes."""
 
     @staticmethod
     def _values(tensor):
