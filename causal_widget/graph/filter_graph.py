@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
-from causal_widget.graph.convert import layer_digraph, unit_digraph
+from causal_widget.graph.convert import Strength, layer_digraph, strongest_digraph, unit_digraph
 from causal_widget.graph.layer import Layer
 from causal_widget.graph.wiring import Wiring
 
@@ -163,7 +163,13 @@ class FilterGraph:
         return {layer.name: asked[layer.name] for layer in self.layers if asked.get(layer.name)}
 
     def to_networkx(
-        self, level: str = "layer", *, layers: Sequence[str] | None = None, limit: int = 1_000_000
+        self,
+        level: str = "layer",
+        *,
+        layers: Sequence[str] | None = None,
+        limit: int = 1_000_000,
+        top_k: int | None = None,
+        strength: Strength | None = None,
     ) -> nx.DiGraph:
         """Convert to a networkx directed graph.
 
@@ -175,18 +181,29 @@ class FilterGraph:
             Only these layers.
         limit : int
             Refuse to make more unit-level edges than this.
+        top_k : int, optional
+            Make only so many unit-level edges, the strongest.
+        strength : callable (source, target) -> array (target unit, source unit), optional
+            What makes an edge strong, for example ``explainer.scm.standardised``; its absolute value counts.
+            Needed by `top_k`.
 
         Raises
         ------
         ArgumentError
-            If `level` is neither, or there are more than `limit` edges.
+            If `level` is neither, there are more than `limit` edges, or `top_k` comes without `strength`.
         """
         kept = self.names if layers is None else tuple(self.layer(name).name for name in layers)
         if level == "layer":
             return layer_digraph(self.layers, self.wirings, kept)
-        if level == "unit":
-            return unit_digraph(self.layers, self.wirings, kept, limit)
-        raise ArgumentError(f'level must be "layer" or "unit", got {level!r}')
+        if level != "unit":
+            raise ArgumentError(f'level must be "layer" or "unit", got {level!r}')
+        shown = [layer for layer in self.layers if layer.name in kept]
+        wirings = [w for w in self.wirings if w.source in kept and w.target in kept]
+        if top_k is None:
+            return unit_digraph(shown, wirings, limit)
+        if strength is None or top_k < 1:
+            raise ArgumentError(f"top_k={top_k} needs to be at least 1 and to come with strength=...")
+        return strongest_digraph(shown, wirings, top_k, strength)
 
     def table(self) -> pd.DataFrame:
         """Give one row a layer."""

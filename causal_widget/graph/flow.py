@@ -89,6 +89,6 @@ class Flow(TorchDispatchMode):
             return pointwise
         raise UnsupportedModelError(
             f'the operation "{func._schema.name}" (after layer "{self.after}") is not one whose parents '
-            "can be read; attention and other operations that multiply activations with each other in one call are "
-            "not supported"
+            "can be read; attention and other operations that multiply activations with each other in one "
+            "call are not supported"
         )

@@ -194,6 +194,26 @@ def test_networkx_levels_and_limits():
         graph.to_networkx(level="filter")
 
 
+def test_networkx_takes_the_strongest_edges():
+    graph = trace(Made(CASES["sum"][0], 6), IMAGE)
+    rng = np.random.default_rng(0)
+    strengths = {
+        (w.source, w.target): rng.normal(size=(w.target_units, w.source_units)) for w in graph.wirings
+    }
+    units = graph.to_networkx(
+        level="unit", top_k=7, strength=lambda source, target: strengths[source, target]
+    )
+    everything = [
+        (abs(value), (source, int(s)), (target, int(t)))
+        for (source, target), matrix in strengths.items()
+        for (t, s), value in np.ndenumerate(matrix)
+    ]
+    assert {(a, b) for a, b in units.edges} == {(a, b) for _, a, b in sorted(everything)[-7:]}
+    assert units.number_of_nodes() == sum(layer.units for layer in graph.layers)
+    with pytest.raises(ArgumentError, match="strength"):
+        graph.to_networkx(level="unit", top_k=7)
+
+
 def test_parents_and_children_of_a_unit_mirror_each_other():
     graph = trace(Made(CASES["shuffle before groups"][0], 12, 6), IMAGE)
     for layer in graph.layers:
