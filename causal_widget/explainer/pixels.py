@@ -85,7 +85,7 @@ def denormalise(
     if mean is not None and std is not None:
         if len(mean) not in (1, pixels.shape[3]):
             raise ArgumentError(f"mean and std have {len(mean)} channels, the images {pixels.shape[3]}")
-        pixels = np.clip(pixels * np.float32(std) + np.float32(mean), 0, 1)
+        pixels = np.clip(pixels * np.asarray(std, np.float32) + np.asarray(mean, np.float32), 0, 1)
     if pixels.shape[3] not in (1, 3):
         pixels = pixels.mean(axis=3, keepdims=True)
     if mean is None:

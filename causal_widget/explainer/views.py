@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from causal_widget.errors import ArgumentError, DataError, UnknownNameError
+from causal_widget.errors import ArgumentError, DataError, UnknownNameError, UnsupportedModelError
 from causal_widget.explainer.neighbours import tsne
-from causal_widget.explainer.tables import conv_position
+from causal_widget.graph import FilterGraph
 
 if TYPE_CHECKING:
-    from causal_widget.graph import FilterGraph
     from causal_widget.plots import Picture
 
 __all__ = ["Views"]
@@ -21,16 +20,30 @@ __all__ = ["Views"]
 Size = tuple[float, float]
 
 
-class Views:
-    """What `CausalCNNExplainer` can show; every method returns a matplotlib figure."""
+class Shown(Protocol):
+    """What the pictures are made of."""
 
-    graph: FilterGraph
     mean: tuple[float, ...] | None
     scm: Any
     _network: nn.Module
 
+    @property
+    def graph(self) -> FilterGraph: ...
+
+    def importance(self, rule: str = ...) -> dict[str, Float64[np.ndarray, " unit"]]: ...
+
+    def heatmap(
+        self, images: Tensor, layer: str | int, *, rule: str = ...
+    ) -> Float64[np.ndarray, "image height width"]: ...
+
+    def denormalise(self, images: Tensor) -> Float[np.ndarray, "image height width rgb"]: ...
+
+
+class Views:
+    """What `CausalCNNExplainer` can show; every method returns a matplotlib figure."""
+
     def visualize_heatmap_on_input(
-        self,
+        self: Shown,
         image: Float[Tensor, "channel height width"],
         alpha: float = 0.5,
         cmap: str = "viridis",
@@ -60,7 +73,7 @@ class Views:
         from causal_widget.plots import heatmap_overlay
 
         single = _single(image)
-        name = self._conv_name(0 if layer is None else layer)
+        name = _conv_name(self.graph, 0 if layer is None else layer)
         heat = self.heatmap(single, name, rule=rule)[0]
         shown = "image" if self.mean is not None else "image (stretched to its own range)"
         signed = bool(heat.min() < 0 < heat.max())
@@ -75,23 +88,32 @@ class Views:
             titles=titles,
         )
 
-    def visualize_first_layer_filters(self, n_filters: int = 16, figsize: Size | None = None) -> Picture:
+    def visualize_first_layer_filters(
+        self: Shown, n_filters: int = 16, figsize: Size | None = None
+    ) -> Picture:
         """Show the weights of the first convolution's filters, for any number of input channels."""
         from causal_widget.plots import filter_weights
 
-        name = self._conv_name(0)
-        weights = self._conv_weights(name)
+        name = _conv_name(self.graph, 0)
+        weights = _conv_weights(self._network, self.graph, name)
         title = f"Filters of {name}, the first {min(n_filters, len(weights))} of {len(weights)}"
         return filter_weights(weights, n_filters, figsize, title)
 
-    def plot_importance_distribution(self, figsize: Size | None = None, rule: str = "coefficient") -> Picture:
+    def plot_importance_distribution(
+        self: Shown, figsize: Size | None = None, rule: str = "coefficient"
+    ) -> Picture:
         """Show how importance is spread over the filters of each layer, one row a layer."""
         from causal_widget.plots import importance_distribution
 
         return importance_distribution(self.importance(rule), figsize, f"Importance by layer, rule {rule}")
 
     def visualize_filter_tsne(
-        self, layer_idx: int | str = 0, figsize: Size = (8, 6), *, seed: int = 0, rule: str = "coefficient"
+        self: Shown,
+        layer_idx: int | str = 0,
+        figsize: Size = (8, 6),
+        *,
+        seed: int = 0,
+        rule: str = "coefficient",
     ) -> Picture:
         """Show a convolution's filters by likeness of their weights, coloured by importance once it is learned.
 
@@ -104,30 +126,33 @@ class Views:
         """
         from causal_widget.plots import filter_embedding
 
-        name = self._conv_name(layer_idx)
-        weights = self._conv_weights(name)
+        name = _conv_name(self.graph, layer_idx)
+        weights = _conv_weights(self._network, self.graph, name)
         colours = self.importance(rule).get(name) if self.scm is not None else None
         title = f"{len(weights)} filters of {name} by likeness of their weights (t-SNE, seed {seed})"
         return filter_embedding(tsne(weights, seed), colours, figsize, title)
 
-    def _conv_name(self, layer: str | int) -> str:
-        position = conv_position(self.graph)
-        if isinstance(layer, str):
-            name = self.graph.layer(layer).name
-            if name not in position:
-                raise ArgumentError(f'layer "{name}" is no convolution')
-            return name
-        names = list(position)
-        if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not 0 <= layer < len(names):
-            raise UnknownNameError(
-                f"convolution {layer!r} does not exist; they are numbered 0 to {len(names) - 1}"
-            )
-        return names[layer]
 
-    def _conv_weights(self, name: str) -> Float64[np.ndarray, "filter channel height width"]:
-        module = self._network.get_submodule(self.graph.layer(name).module)
-        weight = module.weight
-        return np.asarray(weight.detach().cpu().double().numpy())
+def _conv_name(graph: FilterGraph, layer: str | int) -> str:
+    names = [one.name for one in graph.conv_layers]
+    if isinstance(layer, str):
+        if graph.layer(layer).name not in names:
+            raise ArgumentError(f'layer "{layer}" is no convolution')
+        return layer
+    if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not 0 <= layer < len(names):
+        raise UnknownNameError(
+            f"convolution {layer!r} does not exist; they are numbered 0 to {len(names) - 1}"
+        )
+    return names[layer]
+
+
+def _conv_weights(
+    network: nn.Module, graph: FilterGraph, name: str
+) -> Float64[np.ndarray, "filter channel h w"]:
+    weight = network.get_submodule(graph.layer(name).module).weight
+    if not isinstance(weight, Tensor):
+        raise UnsupportedModelError(f'the weight of "{name}" is no tensor')
+    return np.asarray(weight.detach().cpu().double().numpy())
 
 
 def _single(image: Tensor) -> Float[Tensor, "1 channel height width"]:

@@ -33,7 +33,7 @@ def check_percent(percent: object) -> float:
     ArgumentError
         If it is no number in 0..100.
     """
-    if not isinstance(percent, Real) or isinstance(percent, bool) or not 0 <= percent <= 100:
+    if not isinstance(percent, Real) or isinstance(percent, bool) or not 0 <= float(percent) <= 100:
         raise ArgumentError(f"percent must be a number in 0..100, got {percent!r:.80}")
     return float(percent)
 

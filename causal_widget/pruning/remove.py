@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from causal_widget.errors import ArgumentError
+from causal_widget.errors import ArgumentError, UnsupportedModelError
 from causal_widget.graph import FilterGraph, Layer
 
 __all__ = ["remove_filters"]
@@ -63,31 +63,64 @@ def _calls(graph: FilterGraph, layer: Layer) -> Iterator[Layer]:
 
 def _silence(model: nn.Module, layer: Layer, filters: list[int]) -> None:
     convolution = model.get_submodule(layer.module)
-    _zero(convolution, ("weight", "bias"), filters, layer)
-    if layer.norm is None:
-        if "norm" in layer.sites:
-            warnings.warn(
-                f'the normalisation after "{layer.name}" is no module, so its shift cannot be removed',
-                stacklevel=3,
-            )
-        return
-    norm = model.get_submodule(layer.norm)
-    if not _zero(norm, ("weight", "bias"), filters, layer):
-        _zero(norm, ("running_mean",), filters, layer)
+    _multiply(convolution, "weight", _kept(convolution, layer, filters))
+    _zero(convolution, "bias", filters, layer)
+    if layer.norm is not None:
+        norm = model.get_submodule(layer.norm)
+        if not _zero(norm, "weight", filters, layer) | _zero(norm, "bias", filters, layer):
+            _zero(norm, "running_mean", filters, layer)
+    elif "norm" in layer.sites:
+        warnings.warn(
+            f'the normalisation after "{layer.name}" is no module: its shift cannot be removed', stacklevel=4
+        )
 
 
-def _zero(module: nn.Module, names: tuple[str, ...], filters: list[int], layer: Layer) -> bool:
-    """Zero the filters' entries; say whether there was anything to zero."""
-    found = False
-    for name in names:
-        if parametrize.is_parametrized(module, name):
-            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-        tensor = getattr(module, name, None)
-        if isinstance(tensor, Tensor):
-            if len(tensor) != layer.units:
-                raise ArgumentError(
-                    f'{name} of the module after "{layer.name}" has {len(tensor)} entries, expected {layer.units}'
-                )
-            tensor[filters] = 0
-            found = True
-    return found
+class _Times(nn.Module):
+    """A last parametrisation, which leaves only some entries of a weight that other parameters make up."""
+
+    kept: Tensor
+
+    def __init__(self, kept: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("kept", kept)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return torch.where(self.kept, weight, 0)
+
+
+def _multiply(module: nn.Module, name: str, kept: Tensor) -> None:
+    if parametrize.is_parametrized(module, name):
+        parametrize.register_parametrization(module, name, _Times(kept), unsafe=True)
+    else:
+        getattr(module, name).masked_fill_(~kept, 0)
+
+
+def _kept(convolution: nn.Module, layer: Layer, filters: list[int]) -> Tensor:
+    """Say which entries of the weight stay; a transposed convolution has its filters along the second axis."""
+    weight = convolution.weight
+    if not isinstance(weight, Tensor):
+        raise UnsupportedModelError(f'the weight of "{layer.name}" is no tensor')
+    kept = torch.ones(layer.units, dtype=torch.bool, device=weight.device)
+    kept[filters] = False
+    beyond = [1] * (weight.ndim - 2)
+    if not getattr(convolution, "transposed", False):
+        return kept.view(-1, 1, *beyond).expand(weight.shape)
+    by_group = kept.view(layer.groups, 1, -1, *beyond).expand(
+        -1, len(weight) // layer.groups, -1, *weight.shape[2:]
+    )
+    return by_group.reshape(weight.shape)
+
+
+def _zero(module: nn.Module, name: str, filters: list[int], layer: Layer) -> bool:
+    """Zero the filters' entries of a vector; say whether the module has it."""
+    vector = getattr(module, name, None)
+    if not isinstance(vector, Tensor):
+        return False
+    kept = torch.ones(len(vector), dtype=torch.bool, device=vector.device)
+    if len(vector) != layer.units:
+        raise UnsupportedModelError(
+            f'{name} of {type(module).__name__} at "{layer.name}" has {len(vector)} entries, not {layer.units}'
+        )
+    kept[filters] = False
+    _multiply(module, name, kept)
+    return True
