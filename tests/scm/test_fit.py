@@ -119,7 +119,7 @@ def test_a_unit_whose_only_parent_is_dead_is_its_mean(graph, table):
 
 
 def collinear(table):
-    """One unit a combination of two in a dense parent set; of a depthwise unit's two parents one twice the other."""
+    """One unit is a combination of two others; of a depthwise unit's two parents one is twice the other."""
     twisted = {name: x.copy() for name, x in table.items()}
     twisted["stem"][:, 3] = 4 * twisted["stem"][:, 0] - twisted["stem"][:, 1]
     twisted["branch"][:, 2] = 2 * twisted["stem"][:, 2] + 1
