@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,11 @@ class ImageData:
         n_effect: int | None = None,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
+        if isinstance(loader, Iterator):
+            raise DataError(
+                f"images can be read only once ({type(loader).__name__}); expected something that can be read again: "
+                "a DataLoader, a list of batches or a tensor"
+            )
         self.loader = loader
         self._model = model
         self._n_strip = n_strip

@@ -26,7 +26,7 @@ TEXT, UNKNOWN, ZEROED = "#7a828c", "#9aa0a6", "#d62728"
 def picture(
     backend: Backend, shown: Sequence[Layer], known: Mapping[str, Any], ablated: Mapping[str, Sequence[int]]
 ) -> bytes:
-    """Draw layers, units coloured by importance, zeroed units red, and each pair's strongest edges, as a PNG."""
+    """Draw units coloured by importance, zeroed units red, and each pair of layers' strongest edges, as a PNG."""
     figure = Figure(figsize=(9.2, 3.4), dpi=100)
     axes = figure.add_axes((0.01, 0.02, 0.98, 0.82))
     axes.set_axis_off()
@@ -81,7 +81,7 @@ def _units(axes: Axes, points: Points, values: Any, zeroed: Sequence[int], colum
 
 
 def _edges(axes: Axes, backend: Backend, places: Mapping[str, Points]) -> None:
-    """Draw the strongest edges of each pair of layers, unless there are too many to look through while a cell is displayed."""
+    """Draw the strongest edges of each pair of layers, unless looking through all would take long."""
     wirings = backend.explainer.graph.wirings
     if sum(w.n_edges for w in wirings) > MAX_EDGES:
         return

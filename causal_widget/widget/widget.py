@@ -40,7 +40,8 @@ class CausalWidget(anywidget.AnyWidget):
         What is shown; a model gets an explainer of its own.
     images : iterable, optional
         A data loader: what is collected from the page, what effects are measured on, and its first images are
-        the strip. Without it the graph is shown, and effects and heatmaps say what they miss.
+        the strip. By default the one that the explainer collected from; without any, the graph is shown, and
+        effects and heatmaps say what they miss.
     class_names : sequence of str, optional
         One name a class, for a model; an explainer has its own.
     n_strip : int
@@ -97,6 +98,7 @@ class CausalWidget(anywidget.AnyWidget):
             if number is not None and number < 1:
                 raise ArgumentError(f"{name} must be 1 or more, got {number}")
         explainer, data = _sources(explainer, images, class_names, n_strip, n_effect)
+        _ = explainer.class_names  # as many as there are classes, or it is said here
         self._still = uuid4().hex
         self._displayed = False
         myself = weakref.ref(self)
@@ -342,7 +344,8 @@ def _sources(
             raise ArgumentError(
                 "class_names belong to the explainer: CausalCNNExplainer(model, class_names=...)"
             )
-        return shown, ImageData(images, shown.model, n_strip, n_effect)
+        loader = shown.loader if images is None else images
+        return shown, ImageData(loader, bare(shown.model), n_strip, n_effect)
     data = ImageData(images, bare(shown), n_strip, n_effect)
     example = None if data.strip is None else data.strip.images
     return CausalCNNExplainer(shown, example=example, class_names=class_names), data

@@ -150,37 +150,27 @@ class Worker:
         self.inbox = Inbox()
         inbox = self.inbox
         self._run = weakref.WeakMethod(run, lambda _: inbox.stop())
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self.start()
-
-    def start(self) -> None:
-        """Start the thread, also again after an exit that a task asked for."""
-        with self._starting:
-            if self._thread is not None and self._thread.is_alive():
-                return
-            # the copied context carries the cell that messages from the thread belong to
-            context = contextvars.copy_context()
-            self._thread = threading.Thread(
-                target=context.run, args=(_loop, self.inbox, self._run), name="causal-widget", daemon=True
-            )
-            self._thread.start()
+        # the copied context carries the cell that messages from the thread belong to
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(_loop, self.inbox, self._run), name="causal-widget", daemon=True
+        )
+        self._thread.start()
 
     def put(self, task: Task) -> list[Task]:
         """Add a task; give back the waiting effect that it replaces, if there is one."""
-        self.start()
         return self.inbox.put(task)
 
     def stop(self, timeout: float | None = None) -> None:
         """Cancel what runs and end the thread; wait for it up to `timeout` seconds."""
         self.inbox.stop()
-        if timeout and self._thread is not None and self._thread is not threading.current_thread():
+        if timeout and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     @property
     def alive(self) -> bool:
         """Whether the thread is there."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread.is_alive()
 
 
 def _loop(inbox: Inbox, reference: weakref.WeakMethod[Callable[[Task], None]]) -> None:
@@ -190,6 +180,10 @@ def _loop(inbox: Inbox, reference: weakref.WeakMethod[Callable[[Task], None]]) -
             if run is None:
                 return
             run(task)
+        except BaseException as error:  # noqa: BLE001 (an exit that a loader asks for ends its task, not the widget)
+            told = (type(error), error, error.__traceback__, threading.current_thread())
+            threading.excepthook(threading.ExceptHookArgs(told))
+            del told
         finally:
             inbox.done()
             del task, run
