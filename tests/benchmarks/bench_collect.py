@@ -1,0 +1,76 @@
+"""`collect` (moments only) against the bare forward pass of the same loader: time, and peak memory."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from causal_widget.graph import trace
+from causal_widget.responses import collect
+from tests.benchmarks import harness
+
+RUNS = 5
+IMAGES = 1024
+MEMORY_IMAGES = (512, 4096)
+
+
+def time_one(name: str) -> dict[str, float]:
+    """Bare and collecting passes in turn, so that a busy machine slows both."""
+    model, loader = harness.prepared(name, IMAGES)
+    graph = trace(model, next(iter(loader))[0])
+    harness.forward(model, loader)
+    bare, collecting = [], []
+    for _ in range(RUNS):
+        bare.append(harness.seconds(lambda: harness.forward(model, loader)))
+        collecting.append(harness.seconds(lambda: collect(model, loader, graph=graph)))
+    wall, processor = harness.medians(bare)
+    with_moments, processor_with_moments = harness.medians(collecting)
+    return {
+        "bare s": wall,
+        "collect s": with_moments,
+        "ratio": with_moments / wall,
+        "bare cpu s": processor,
+        "collect cpu s": processor_with_moments,
+        "cpu ratio": processor_with_moments / processor,
+    }
+
+
+def memory_one(name: str, what: str, n_images: int) -> int:
+    """Peak memory of one pass."""
+    model, loader = harness.prepared(name, n_images)
+    if what == "bare":
+        harness.forward(model, loader)
+    else:
+        collect(model, loader)
+    return harness.peak_bytes()
+
+
+def test_bench_collect() -> None:
+    """Print both tables."""
+    times = [{"network": name, **harness.apart("bench_collect", "time", name)} for name in harness.NETWORKS]
+    harness.show(f"collect, {IMAGES} images in batches of 64, median of {RUNS}", times)
+    rows = []
+    for name in harness.NETWORKS:
+        for n_images in MEMORY_IMAGES:
+            bare, collecting = (
+                harness.apart("bench_collect", "memory", name, what, str(n_images)) / 1e6
+                for what in ("bare", "collect")
+            )
+            more = collecting - bare
+            rows.append(
+                {
+                    "network": name,
+                    "images": n_images,
+                    "bare MB": bare,
+                    "collect MB": collecting,
+                    "more MB": more,
+                }
+            )
+    harness.show("peak resident memory, each in a process of its own", rows)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "time":
+        print(json.dumps(time_one(sys.argv[2])))
+    else:
+        print(json.dumps(memory_one(sys.argv[2], sys.argv[3], int(sys.argv[4]))))
