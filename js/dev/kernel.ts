@@ -167,11 +167,11 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
     poll: () => [{ job, revision }],
     cancel: () => { cancelled = true; return [{ cancelled: true }]; },
   };
-  return ({ id, op, args }, answer) => {
+  return ({ id, op, args, page }, answer) => {
     setTimeout(() => {
-      if (!ops[op]) return answer({ v: 1, id, ok: false, error: { kind: "ArgumentError", message: `no operation "${op}"` } });
+      if (!ops[op]) return answer({ v: 1, id, page, ok: false, error: { kind: "ArgumentError", message: `no operation "${op}"` } });
       const [result, buffers = [], infos] = ops[op](args);
-      answer({ v: 1, id, ok: true, result: infos ? { ...result, buffers: infos } : result }, buffers);
+      answer({ v: 1, id, page, ok: true, result: infos ? { ...result, buffers: infos } : result }, buffers);
     }, op === "effect" ? 150 : 15);
   };
 }

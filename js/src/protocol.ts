@@ -22,6 +22,7 @@ export interface Reply<T> {
 export interface Events {
   job(job: Job): void;
   changed(state: KernelState): void;
+  refused(trait: string, message: string): void;
 }
 
 interface Waiting {
@@ -48,6 +49,8 @@ export function decode(buffer: Bytes, info: BufferInfo): Array2 {
 
 export class Client {
   private next = 1;
+  /** Replies go to every page that shows the widget; this tells ours from those of another browser tab. */
+  private readonly page = Math.random().toString(36).slice(2, 12);
   private waiting = new Map<number, Waiting>();
   private lastEvent = 0;
   private polling: ReturnType<typeof setInterval> | null = null;
@@ -63,7 +66,7 @@ export class Client {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.settle(id)?.reject(timedOut(op, timeout)), timeout);
       this.waiting.set(id, { op, resolve, reject, timer });
-      this.model.send({ v: VERSION, id, op, args });
+      this.model.send({ v: VERSION, id, op, args, page: this.page });
     });
   }
 
@@ -102,6 +105,7 @@ export class Client {
   private receive(content: any, buffers: Bytes[]): void {
     if (!content || content.v !== VERSION) return;
     if (content.event) return this.event(content);
+    if (content.page !== undefined && content.page !== this.page) return;
     const waiting = this.settle(content.id);
     if (!waiting) return;
     if (!content.ok) {
@@ -121,6 +125,7 @@ export class Client {
     this.lastEvent = Date.now();
     if (content.event === "job") this.events.job(content.job);
     else if (content.event === "changed") this.events.changed(content.state);
+    else if (content.event === "refused") this.events.refused(String(content.trait), String(content.message));
   }
 
   private settle(id: number): Waiting | undefined {

@@ -30,7 +30,6 @@ export interface Message {
 
 const EFFECT_DELAY = 60;
 const EFFECT_TIMEOUT = 900_000;
-const EFFECT_RETRIES = 5;
 const UNIT_CACHE = 300;
 
 export class Session {
@@ -60,7 +59,7 @@ export class Session {
   private readonly handlers: [string, () => void][] = [];
 
   constructor(private readonly model: Model) {
-    this.client = new Client(model, { job: (job) => this.onJob(job), changed: (state) => this.onChanged(state) });
+    this.client = new Client(model, { job: (job) => this.onJob(job), changed: (state) => this.onChanged(state), refused: (trait, message) => this.fail(message, `Choice of ${trait}`) });
     for (const name of CHOICES) {
       const handler = () => this.onChoice(name);
       this.handlers.push([`change:${name}`, handler]);
@@ -152,7 +151,7 @@ export class Session {
 
   async heatmaps(): Promise<Heatmap[]> {
     const [selected] = Object.entries(this.get("selected") ?? {}).filter(([name, list]) => list.length && !this.layer(name)?.isOutput);
-    const args = { image: this.get("image"), layer: this.get("heat_layer"), unit: selected ? selected[1][0] : null, unitLayer: selected ? selected[0] : null };
+    const args = { image: this.get("image"), layer: this.get("heat_layer"), unit: selected ? selected[1][0] : null, unitLayer: selected ? selected[0] : null, ...this.intervention };
     const { result, arrays } = await this.client.request<{ maps: MapInfo[] }>("heatmap", args, 120_000);
     const present = result.maps ?? [];
     // An absent map may come with or without an empty buffer of its own.
@@ -244,8 +243,8 @@ export class Session {
     this.client.watch(!ended);
     this.events.emit("job");
     if (!news || !ended) return;
-    if (job.state === "failed") this.say({ kind: "error", text: `${title(job)} failed: ${job.error ?? "no reason was given"}` });
-    if (job.state === "cancelled" && job.kind !== "effect") this.note(`${title(job)} was cancelled; what was there before is kept.`);
+    if (job.state === "failed") this.say({ kind: "error", text: `${title(job)} failed: ${job.message || job.error || "no reason was given"}` });
+    if (job.state === "cancelled" && job.kind !== "effect") this.note(`${title(job)} was cancelled. ${job.message}`.trim());
     if (job.kind === "prune" && job.state === "done") this.askCurve();
   }
 
@@ -254,7 +253,10 @@ export class Session {
     const full = "model" in state;
     if (full) {
       this.kernel = state as KernelState;
-      if (state.job) this.onJob(state.job);
+      if (first) this.job = state.job ?? null; // how a job ended before this page was there is no news
+      else if (state.job) this.onJob(state.job);
+      this.client.watch(this.running);
+      this.events.emit("job");
       this.events.emit("state");
     }
     if (state.revision === this.revision) return;
@@ -353,23 +355,23 @@ export class Session {
     if (this.effectTimer) clearTimeout(this.effectTimer);
     this.effectWaiting = this.zeroed > 0;
     if (!this.zeroed) this.effect = null;
-    else this.effectTimer = setTimeout(() => this.runEffect(run, EFFECT_RETRIES), EFFECT_DELAY);
+    else this.effectTimer = setTimeout(() => this.runEffect(run), EFFECT_DELAY);
     this.events.emit("effect");
+  }
+
+  /** The do() goes along with the question: choices travel on another lane and may come later. */
+  private get intervention(): { ablated: Units; site: string } {
+    return { ablated: this.get("ablated") ?? {}, site: this.get("site") };
   }
 
   get zeroed(): number {
     return Object.values(this.get("ablated") ?? {}).reduce((sum, list) => sum + list.length, 0);
   }
 
-  private async runEffect(run: number, tries: number): Promise<void> {
+  private async runEffect(run: number): Promise<void> {
     try {
-      const { result } = await this.client.request<EffectInfo>("effect", {}, EFFECT_TIMEOUT);
+      const { result } = await this.client.request<EffectInfo>("effect", this.intervention, EFFECT_TIMEOUT);
       if (run !== this.effectRun) return;
-      if (!this.isCurrent(result) && tries > 0) {
-        // The choice and the question travel on two lanes; the question may have overtaken the choice.
-        this.effectTimer = setTimeout(() => this.runEffect(run, tries - 1), 3 * EFFECT_DELAY);
-        return;
-      }
       this.effect = result;
     } catch (error) {
       if (run !== this.effectRun) return;
@@ -377,14 +379,6 @@ export class Session {
     }
     this.effectWaiting = false;
     this.events.emit("effect");
-  }
-
-  private isCurrent(effect: EffectInfo): boolean {
-    const ablated = this.get("ablated") ?? {};
-    if (typeof effect.units === "number") return effect.units === this.zeroed;
-    if (!effect.units) return true;
-    const keys = (units: Units) => JSON.stringify(Object.entries(units).filter(([, list]) => list.length).map(([name, list]) => [name, [...list].sort((a, b) => a - b)]).sort());
-    return keys(effect.units) === keys(ablated);
   }
 }
 

@@ -68,6 +68,8 @@ export interface KernelState {
   canCollect: boolean;
   job: Job | null;
   revision: number;
+  /** Name of the still picture that stands in for the display where there is no kernel. */
+  still?: string;
 }
 
 export interface LayerInfo {
@@ -97,6 +99,8 @@ export interface Relative {
   unit: number;
   coefficient: number | null;
   standardised: number | null;
+  /** Norm of the weights, where there is no coefficient yet. */
+  weight?: number | null;
 }
 export interface UnitInfo {
   layer: string;

@@ -81,6 +81,14 @@ export function mount(session: Session, el: HTMLElement): () => void {
   root.cwTimings = () => ({ ...centre.view.timings });
   el.append(root);
 
+  // Where the display lives, the still picture beside it is not needed.
+  const hiding = h("style");
+  root.append(hiding);
+  scope.on("state", () => {
+    const still = session.kernel?.still ?? "";
+    text(hiding, /^[\w-]+$/.test(still) ? `[data-cw-still="${still}"] { display: none !important }` : "");
+  });
+
   const theme = () => {
     const choice = session.get("theme") ?? "auto";
     const dark = isDark(choice, el);

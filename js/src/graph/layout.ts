@@ -81,7 +81,7 @@ export function place(column: Column, unit: number): [x: number, y: number] {
 
 /** The unit under a world point, straight from the grid. */
 export function pick(plan: Layout, x: number, y: number): Hit | null {
-  const k = Math.round((x - plan.first) / plan.pitch);
+  const k = Math.floor((x - plan.first) / plan.pitch + 0.5);
   const column = plan.columns[k];
   if (!column) return null;
   const across = Math.floor((x - column.left) / column.cell);

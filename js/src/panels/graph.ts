@@ -29,7 +29,7 @@ function importanceLine(session: Session, layer: string, unit: number): string {
   const values = session.importance(layer);
   if (session.layer(layer)?.isOutput) return `class ${unit} of ${session.layer(layer)!.units}`;
   if (!values || !Number.isFinite(values[unit])) return `no ${ruleLabel(session.shownRule)} importance`;
-  return `${ruleLabel(session.shownRule)} importance ${number(values[unit])} · rank ${count(rankOf(values, unit))} of ${count(values.length)}`;
+  return `${ruleLabel(session.shownRule)} ${number(values[unit])} · rank ${count(rankOf(values, unit))} of ${count(values.length)}`;
 }
 
 /** "conv1 · 3, 5; conv2 · 7": names of units, each layer said once. */
@@ -120,10 +120,9 @@ function controls(scope: Scope, view: GraphView, gestures: Gestures): HTMLElemen
     "div", { class: "cw-toolbar" },
     h("label", { for: ruleId }, "Importance"), rule,
     h("label", { for: edgesId, title: "How many of the strongest edges between the shown layers are drawn" }, "Strongest edges"), slider, shown,
-    h("span", { class: "cw-spring" }),
-    button("−", "Zoom out", "cw-zoom-out", () => gestures.zoom(1 / 1.4)),
+    h("span", { class: "cw-zoom" }, button("−", "Zoom out", "cw-zoom-out", () => gestures.zoom(1 / 1.4)),
     button("+", "Zoom in", "cw-zoom-in", () => gestures.zoom(1.4)),
-    button("⤢", "Fit the whole graph", "cw-fit", () => view.fit()),
+    button("⤢", "Fit the whole graph", "cw-fit", () => view.fit())),
   );
 }
 

@@ -10,6 +10,7 @@ import { unitName } from "./graph";
 import { weightsPicture } from "./weights";
 
 const LISTED = 100;
+const strength = ({ standardised, coefficient, weight }: Relative): number | null => standardised ?? coefficient ?? weight ?? null;
 
 export function inspector(scope: Scope): HTMLElement {
   const { session } = scope;
@@ -38,17 +39,18 @@ export function inspector(scope: Scope): HTMLElement {
     return [h("dt", { title }, name), h("dd", {}, value)];
   }
 
-  function relative({ layer, unit, standardised, coefficient }: Relative, top: number): HTMLElement {
-    const value = standardised ?? coefficient;
+  function relative(each: Relative, top: number): HTMLElement {
+    const { layer, unit, standardised, coefficient } = each;
+    const value = strength(each);
     const bar = h("i", { class: value !== null && value < 0 ? "cw-minus" : "cw-plus" });
     bar.style.width = `${Math.round((100 * Math.abs(value ?? 0)) / top)}%`;
-    const title = `${layer} · ${unit}: standardised ${number(standardised)}, coefficient ${number(coefficient)}`;
+    const title = `${layer} · ${unit}: ${standardised === null ? `weight norm ${number(value)}` : `standardised ${number(standardised)}, coefficient ${number(coefficient)}`}`;
     return h("button", { type: "button", class: "cw-relative", title, onclick: () => session.set("selected", { [layer]: [unit] }) },
-      h("span", { class: "cw-relative-name" }, unitName(session, layer, unit)), h("span", { class: "cw-number" }, fixedSigned(value, 2)), h("span", { class: "cw-relative-bar" }, bar));
+      h("span", { class: "cw-relative-name" }, unitName(session, layer, unit)), h("span", { class: "cw-number" }, standardised === null ? number(value, 2) : fixedSigned(value, 2)), h("span", { class: "cw-relative-bar" }, bar));
   }
 
   function relatives(element: HTMLElement, list: Relative[], none: string): void {
-    const top = Math.max(1e-12, ...list.map(({ standardised, coefficient }) => Math.abs(standardised ?? coefficient ?? 0)));
+    const top = Math.max(1e-12, ...list.map((each) => Math.abs(strength(each) ?? 0)));
     element.replaceChildren(...list.map((each) => relative(each, top)));
     if (!list.length) element.append(h("span", { class: "cw-sub" }, none));
   }
@@ -72,7 +74,7 @@ export function inspector(scope: Scope): HTMLElement {
     }));
     if (!entries.length) ranks.append(h("span", { class: "cw-sub" }, session.layer(info.layer)?.isOutput ? "A class has no importance: it is what the filters act on." : "Press Collect to learn the importances."));
     relatives(parents, info.parents, "none: it reads the image");
-    relatives(children, info.children, session.layer(info.layer)?.isOutput ? "none: a class" : collected ? "none" : "after Collect");
+    relatives(children, info.children, session.layer(info.layer)?.isOutput ? "none: a class" : "none");
     notes.replaceChildren(...info.notes.map((note) => h("li", {}, note)));
   }
 
