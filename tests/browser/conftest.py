@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,25 +47,46 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def open_notebook(
-    lab: servers.Lab, chromium: Browser, artifacts: Path, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., NotebookPage]]:
-    """Return ``open_notebook(name, kernel=True, width=1400, height=900)``; a failed test leaves a screenshot."""
+@contextmanager
+def desk(lab: servers.Lab, chromium: Browser) -> Iterator[Callable[..., NotebookPage]]:
+    """Give a way to open notebooks; on the way out every page is closed and every kernel ended."""
     pages: list[NotebookPage] = []
 
-    def opened(name: str, *, kernel: bool = True, width: int = 1400, height: int = 900) -> NotebookPage:
+    def open_one(name: str, *, kernel: bool = True, width: int = 1500, height: int = 1100) -> NotebookPage:
         context = chromium.new_context(viewport={"width": width, "height": height})
         pages.append(NotebookPage(context.new_page(), lab))
         return pages[-1].open(name, kernel)
 
-    yield opened
-    for number, notebook in enumerate(pages):
-        report = getattr(request.node, "report", None)
-        if report is None or report.failed:
-            notebook.screenshot(artifacts / f"failed-{request.node.name}-{number}.png")
+    yield open_one
+    for notebook in pages:
         notebook.page.context.close()
     lab.stop_kernels()
+
+
+@pytest.fixture
+def open_notebook(
+    lab: servers.Lab, chromium: Browser, artifacts: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., NotebookPage]]:
+    """Return ``open_notebook(name, kernel=..., width=..., height=...)``; a failed test leaves screenshots."""
+    with desk(lab, chromium) as open_one:
+        opened: list[NotebookPage] = []
+        yield lambda *given, **named: opened.append(open_one(*given, **named)) or opened[-1]
+        leave_screenshots(request.node, opened, artifacts)
+
+
+@pytest.fixture(scope="module")
+def module_desk(lab: servers.Lab, chromium: Browser) -> Iterator[Callable[..., NotebookPage]]:
+    """The same for notebooks that several tests of a module look at."""
+    with desk(lab, chromium) as open_one:
+        yield open_one
+
+
+def leave_screenshots(test: pytest.Item, pages: list[NotebookPage], folder: Path) -> None:
+    report = getattr(test, "report", None)
+    if report is not None and report.passed:
+        return
+    for number, notebook in enumerate(pages):
+        notebook.screenshot(folder / f"failed-{test.name}-{number}.png")
 
 
 @pytest.hookimpl(wrapper=True)

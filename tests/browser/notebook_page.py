@@ -4,9 +4,30 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from playwright.sync_api import ConsoleMessage, Locator, Page
 
 from tests.browser.lab import Lab
+
+DEMO = """import causal_widget as cw
+digits = cw.samples.digits()
+normal = {"mean": digits.mean, "std": digits.std}
+explainer = cw.CausalCNNExplainer(digits.model, class_names=digits.class_names, **normal)
+"""
+COLLECTED = """quiet = cw.Progress()
+explainer.collect_data(digits.train_loader, progress=quiet)
+explainer.learn_structural_equations()
+"""
+SHOW = "widget = cw.CausalWidget(explainer, images=digits.test_loader)\nwidget"
+
+
+def write_notebook(lab: Lab, name: str, *sources: str) -> str:
+    """Put a notebook of code cells into the server's folder and return its name."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, lab.notebooks / name)
+    return name
+
 
 # What JupyterLab, Chromium and the widget manager print by themselves; everything else is an error.
 NOT_OURS = [
@@ -52,7 +73,7 @@ class NotebookPage:
         self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         if kernel:
             self.page.wait_for_function(
-                "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+                "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
                 timeout=60_000,
             )
         return self
@@ -96,6 +117,10 @@ class NotebookPage:
             }""",
             expression,
         )
+
+    def kernel_runs(self, code: str) -> None:
+        """Run statements in the notebook's kernel, as if a cell were run elsewhere."""
+        self.kernel_says(f"exec({code!r}, globals())")
 
     def theme(self, name: str) -> None:
         """Change JupyterLab's theme: "JupyterLab Light" or "JupyterLab Dark"."""
