@@ -1,4 +1,4 @@
-"""`fit` from moments against scikit-learn's multi-output fit of the raw responses: VGG-19-BN, every equation."""
+"""`fit` from moments against scikit-learn's multi-output fit of the raw responses: VGG-19-BN, all units."""
 
 from __future__ import annotations
 
