@@ -43,7 +43,7 @@ bundle: $(JS_READY)
 	cd js && npm run build --silent
 
 bench: $(DEV_READY)
-	$(BIN)/python -m pytest -s tests/benchmarks/bench_*.py $(PYTEST_ARGS)
+	$(BIN)/python -m tests.benchmarks
 
 clean:
 	rm -rf $(VENV) js/node_modules build dist *.egg-info tests/artifacts .pytest_cache .mypy_cache .ruff_cache

@@ -100,7 +100,7 @@ TRY = """
 import importlib.resources, torch
 import causal_widget as cw
 page = importlib.resources.files("causal_widget") / "static" / "widget.js"
-assert "render" in page.read_text(encoding="utf-8")
+assert "export default" in page.read_text(encoding="utf-8")
 digits = cw.samples.digits()
 with torch.no_grad():
     right = [(digits.model(x).argmax(1) == y).double() for x, y in digits.test_loader]
