@@ -13,7 +13,7 @@ LIMIT = 60 * 1024  # the whole bundle is copied into every saved widget
 
 
 def unpacked(file: Path) -> tuple[str, bytes]:
-    """The module's frame and the code it carries: two releases of Node may deflate the same bytes differently."""
+    """The frame and the code it carries: two releases of Node may deflate the same bytes differently."""
     before, data, after = re.split(r'const data = "([A-Za-z0-9+/=]+)"', file.read_text(encoding="utf-8"))
     return before + after, zlib.decompress(base64.b64decode(data))
 
