@@ -109,9 +109,10 @@ class Effect:
         return ClassEffect(name, int(own.sum()), accuracy, logit, probability)
 
     def table(self) -> pd.DataFrame:
-        """One row a class: accuracy before, after and change, mean logit and probability change, each with its
-        standard error.
-        """  # noqa: D205
+        """Give one row a class: accuracy before, after and change, changes of logit and probability.
+
+        Each change has its standard error.
+        """
         rows = []
         for one in self.classes:
             row: dict[str, object] = {"class": one.name}
@@ -138,7 +139,8 @@ class Effect:
         panels = {"change of mean logit": _bars([one.logit for one in self.classes])}
         accuracies = [one.accuracy for one in self.classes if one.accuracy is not None]
         if accuracies:
-            panels["change of accuracy (points)"] = tuple(100 * side for side in _bars(accuracies))  # type: ignore[assignment]
+            changes, halves = _bars(accuracies)
+            panels["change of accuracy (points)"] = (100 * changes, 100 * halves)
         return effect_bars(names, panels, repr(self.intervention), figsize)
 
     def __repr__(self) -> str:
@@ -148,7 +150,8 @@ class Effect:
         if self.accuracy is not None:
             a = self.accuracy
             lines.append(
-                f"  accuracy {a.before:.2%} -> {a.after:.2%}, change {100 * a.change:+.2f} +- {100 * a.se:.2f} points"
+                f"  accuracy {a.before:.2%} -> {a.after:.2%}, "
+                f"change {100 * a.change:+.2f} +- {100 * a.se:.2f} points"
             )
         if self.loss is not None:
             c = self.loss
@@ -166,7 +169,7 @@ class Effect:
 def _bars(
     pairs: list[Paired],
 ) -> tuple[Float64[np.ndarray, " class"], Float64[np.ndarray, " class"]]:
-    """Changes and the half-widths of their 95 % intervals."""
+    """Give the changes and the half-widths of their 95 % intervals."""
     changes = np.array([pair.change for pair in pairs])
     return changes, np.array([pair.interval()[1] - pair.change for pair in pairs])
 
@@ -174,8 +177,8 @@ def _bars(
 def _same_images(before: Evaluation, after: Evaluation) -> None:
     if before.logits.shape != after.logits.shape:
         raise DataError(
-            f"the baseline has {before.logits.shape} (images, classes), the network under do() {after.logits.shape}: "
-            "both must see the same images"
+            f"the baseline has {before.logits.shape} (images, classes), "
+            f"the network under do() {after.logits.shape}: both must see the same images"
         )
     if (before.labels is None) != (after.labels is None):
         raise DataError("the baseline and the network under do() must both have labels, or both none")

@@ -78,7 +78,7 @@ class Evaluation:
         return None if self.losses is None else float(self.losses.mean())
 
     def table(self) -> pd.DataFrame:
-        """One row a class: how many images of it, how many predictions, accuracy, mean logit over all images."""
+        """Give one row a class: images of it, predictions, accuracy, mean logit over all images."""
         k = self.logits.shape[1]
         table = pd.DataFrame(
             {

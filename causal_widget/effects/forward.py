@@ -17,7 +17,7 @@ from causal_widget.graph import FilterGraph, watch
 from causal_widget.guard import guarded
 from causal_widget.interventions import Intervention, Lever
 from causal_widget.jobs import Progress
-from causal_widget.responses import Batch, batches, count_images
+from causal_widget.responses import Batch, batches, check_range, count_images
 
 __all__ = ["Consume", "for_each_setting", "logits_of"]
 
@@ -66,7 +66,7 @@ def for_each_setting(
                 if lever is not None:
                     lever.pull(setting)
                 logits = _numbers(_run(model, graph, batch), batch)
-                _check_labels(labels, logits.shape[1], batch)
+                check_range(batch.labels, batch.index, logits.shape[1])
                 consume(position, logits, labels)
                 told.advance(len(batch.images))
         told.finish()
@@ -109,18 +109,15 @@ def _run(model: nn.Module, graph: FilterGraph | None, batch: Batch) -> Tensor:
     except (RuntimeError, ValueError) as error:
         if traced and shape != tuple(traced):
             raise DataError(
-                f"batch {batch.index} has images of shape {shape}, but the network was traced with {tuple(traced)} "
-                f"and cannot run them: {error}"
+                f"batch {batch.index} has images of shape {shape}, but the network was traced with "
+                f"{tuple(traced)} and cannot run them: {error}"
             ) from error
         raise
 
 
 def _numbers(logits: Tensor, batch: Batch) -> Logits:
-    numbers = (
-        logits.detach().cpu().numpy()
-        if logits.dtype is torch.float64
-        else logits.detach().float().cpu().numpy()
-    )
+    wide = logits.detach() if logits.dtype is torch.float64 else logits.detach().float()
+    numbers = wide.cpu().numpy()
     if not np.isfinite(numbers).all():
         bad = int(np.flatnonzero(~np.isfinite(numbers).all(axis=1))[0])
         raise NonFiniteError(
@@ -133,13 +130,3 @@ def _labels(batch: Batch) -> Labels | None:
     if batch.labels is None:
         return None
     return np.asarray(batch.labels.detach().cpu().numpy(), dtype=np.int64)
-
-
-def _check_labels(labels: Labels | None, classes: int, batch: Batch) -> None:
-    if labels is None:
-        return
-    outside = (labels < 0) | (labels >= classes)
-    if outside.any():
-        raise DataError(
-            f"label {labels[outside][0]} in batch {batch.index} is no class: the network has classes 0 to {classes - 1}"
-        )

@@ -25,8 +25,8 @@ class Paired:
     change : float
         ``after - before``.
     se : float
-        Standard error of `change`: the standard deviation (n - 1) of the images' differences over the square root
-        of n. NaN below two images.
+        Standard error of `change`: the standard deviation (n - 1) of the images' differences over the square
+        root of n. NaN below two images.
     """
 
     n: int
@@ -44,9 +44,9 @@ class Paired:
 def paired(before: Float64[np.ndarray, " image"], after: Float64[np.ndarray, " image"]) -> Paired:
     """Compare one number an image, without and with an intervention.
 
-    Formula: ``d = after - before``; change = mean(d); se = sqrt(sum((d - mean(d))**2) / (n - 1) / n). Whatever
-    varies from image to image and is the same in both drops out, which is why pairing is so much more precise
-    than comparing two means.
+    Formula: ``d = after - before``; change = mean(d); se = sqrt(sum((d - mean(d))**2) / (n - 1) / n).
+    Whatever varies from image to image and is the same in both drops out, which is why pairing is so much
+    more precise than comparing two means.
     """
     n = len(before)
     if n == 0:

@@ -35,9 +35,11 @@ def evaluate(
     Parameters
     ----------
     model : nn.Module
-        A classifier whose output is (image, class); the model's mode and everything else of it stay as they are.
+        A classifier whose output is (image, class); the model's mode and everything else of it stay as they
+        are.
     loader : iterable
-        Batches ``(images, labels)``, ``(images, labels, ...)``, ``{"image": ..., "label": ...}`` or images alone.
+        Batches ``(images, labels)``, ``(images, labels, ...)``, ``{"image": ..., "label": ...}`` or images
+        alone.
     class_names : sequence of str, optional
         One name a class; otherwise "0", "1", ...
     device : torch.device, optional
@@ -77,9 +79,9 @@ def effect_of(
 ) -> Effect:
     """Measure what an intervention does to the network's answers, image by image.
 
-    Each batch goes through the network twice, without and under do(), so that the pairing holds for loaders that
-    shuffle or augment. With `baseline` only the second pass is made; the loader must then give the same images in
-    the same order.
+    Each batch goes through the network twice, without and under do(), so that the pairing holds for loaders
+    that shuffle or augment. With `baseline` only the second pass is made; the loader must then give the same
+    images in the same order.
 
     Parameters
     ----------

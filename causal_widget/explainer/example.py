@@ -34,8 +34,8 @@ def check_model(model: object) -> nn.Module:
 def guess_example(model: nn.Module) -> Float[Tensor, "1 channel height width"]:
     """Find an image that the network can run, by trying plausible square sizes.
 
-    The number of channels is that of the first convolution. A network with adaptive pooling takes many sizes and
-    gets the first; one that flattens takes only its own.
+    The number of channels is that of the first convolution. A network with adaptive pooling takes many sizes
+    and gets the first; one that flattens takes only its own.
 
     Returns
     -------
@@ -56,7 +56,8 @@ def guess_example(model: nn.Module) -> Float[Tensor, "1 channel height width"]:
             if _fits(module, example):
                 return example
     raise ArgumentError(
-        f"no image size among {SIZES} with {first.in_channels} channels fits {type(module).__name__}: give example="
+        f"no image size among {SIZES} with {first.in_channels} channels fits {type(module).__name__}: "
+        "give example="
     )
 
 

@@ -1,4 +1,4 @@
-"""`CausalCNNExplainer`: from a trained network to its causal graph, importances, interventions and pictures."""
+"""`CausalCNNExplainer`: from a trained network to graph, importances, interventions and pictures."""
 
 from __future__ import annotations
 
@@ -38,20 +38,22 @@ RULES = ("coefficient", "standardised", "l1", "random")
 class CausalCNNExplainer(Learner, Views):
     """Explain a trained CNN by the causal graph of its filters.
 
-    The model is never changed: mode, weights, buffers, hooks, device and random states are after every call what they
-    were before it.
+    The model is never changed: mode, weights, buffers, hooks, device and random states are after every call
+    what they were before it.
 
     Parameters
     ----------
     model : nn.Module
         A trained classifier with convolutions; its output is (image, class).
     device : str, torch.device or None
-        Where computations run: "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda:0", ...; None where the model is.
+        Where computations run: "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda:0", ...; None where the
+        model is.
     example : tensor, shape (image, channel, height, width), optional
-        Images as the network takes them, to read the graph with. Otherwise the first images collected, or before
-        that a guess at the size.
+        Images as the network takes them, to read the graph with. Otherwise the first images collected, or
+        before that a guess at the size.
     mean, std : sequence of float, optional
-        The normalisation of the images, to show them as they were. Without it, each image is stretched to its range.
+        The normalisation of the images, to show them as they were. Without it, each image is stretched to its
+        range.
     class_names : sequence of str, optional
         One name a class; otherwise "0", "1", ...
     keep_responses : bool
@@ -117,7 +119,7 @@ class CausalCNNExplainer(Learner, Views):
         *,
         max_batches: int | None = None,
     ) -> Effect:
-        """Measure what do(units = value) does to the answers, image by image; by default on the images collected."""
+        """Measure what do(units = value) does to the answers; by default on the images collected."""
         chosen = units if isinstance(units, Intervention) else Intervention(units, value, site)
         return effect_of(
             self._network,
@@ -158,12 +160,12 @@ class CausalCNNExplainer(Learner, Views):
         )
 
     def prune_filters_by_importance(self, percent: float, rule: str = "coefficient") -> nn.Module:
-        """Give a copy without the least important filters: weights exactly zero, silent after BatchNorm too."""
+        """Give a copy without the least important filters: weights zero, silent after BatchNorm too."""
         order = ranking(self.graph, self.importance(rule))
         return self._without(lowest(order, percent))
 
     def prune_random_filters(self, percent: float, seed: int = 0) -> nn.Module:
-        """Give a copy without as many filters of each layer, chosen at random; the same seed, the same filters."""
+        """Give a copy without as many filters of each layer, chosen at random by the seed."""
         return self._without(lowest(random_order(self.graph, seed), percent))
 
     def _without(self, filters: Mapping[str, tuple[int, ...]]) -> nn.Module:
@@ -194,7 +196,8 @@ class CausalCNNExplainer(Learner, Views):
     ) -> Float64[np.ndarray, "image height width"]:
         """Map a layer over images: weighted by importance, or one unit's activation.
 
-        With `units_ablated`, what zeroing these units at `site` changes in that map: signed, after minus before.
+        With `units_ablated`, what zeroing these units at `site` changes in that map: signed, after minus
+        before.
         """
         name = self.graph.layer(layer).name
         weights = None if unit is not None else self._weights(name, rule)
@@ -216,7 +219,8 @@ class CausalCNNExplainer(Learner, Views):
         name = type(self._network).__name__
         if self._graph is None:
             return f"CausalCNNExplainer({name} on {self.device}, no images seen yet)"
-        inside = f"{name} on {self.device}, {len(self._graph.conv_layers)} convolutions, {self._graph.n_filters:,} filters"
+        layers, filters = len(self._graph.conv_layers), self._graph.n_filters
+        inside = f"{name} on {self.device}, {layers} convolutions, {filters:,} filters"
         seen = (
             "nothing collected"
             if self.collection is None

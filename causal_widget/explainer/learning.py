@@ -50,7 +50,7 @@ class Learner(Network):
 
     @property
     def parent_outputs(self) -> Mapping[int, Float[np.ndarray, "image unit"] | None]:
-        """Raw responses of each convolution's parents, side by side; None without; empty before `collect_data`."""
+        """Raw responses of each convolution's parents, side by side; empty before `collect_data`."""
         outputs = self.filter_outputs
         return ParentOutputs(outputs, self.dag) if outputs else {}
 
@@ -74,9 +74,11 @@ class Learner(Network):
         Parameters
         ----------
         data_loader : iterable
-            Batches ``(images, labels)``, ``(images, labels, ...)``, ``{"image": ..., "label": ...}`` or images alone.
+            Batches ``(images, labels)``, ``(images, labels, ...)``, ``{"image": ..., "label": ...}`` or
+            images alone.
         frobenius_norm_func : callable, optional
-            From a layer's maps (image, unit, height, width) to responses (image, unit); otherwise the Frobenius norm.
+            From a layer's maps (image, unit, height, width) to responses (image, unit); otherwise the
+            Frobenius norm.
         max_batches : int, optional
             Stop after so many batches.
         holdout : float
@@ -89,8 +91,8 @@ class Learner(Network):
         Raises
         ------
         DataError, NonFiniteError
-            If the loader is empty or raises, or images or activations are not what was expected. What was collected
-            until then stays in `collection`.
+            If the loader is empty or raises, or images or activations are not what was expected. What was
+            collected until then stays in `collection`.
         """
         self.collection, self.scm, self._responses, self._importances = None, None, None, {}
         table = ResponseTable() if self._keep else None

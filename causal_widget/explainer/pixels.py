@@ -55,9 +55,9 @@ def denormalise(
 ) -> Float[np.ndarray, "image height width rgb"]:
     """Turn images as the network takes them into pictures.
 
-    With `mean` and `std`: ``x * std + mean``, cut to 0..1. Without: each image is stretched from its own smallest to
-    its own largest value. One channel is shown grey, three as red, green and blue, any other number as the grey of
-    their mean.
+    With `mean` and `std`: ``x * std + mean``, cut to 0..1. Without: each image is stretched from its own
+    smallest to its own largest value. One channel is shown grey, three as red, green and blue, any other
+    number as the grey of their mean.
 
     Parameters
     ----------

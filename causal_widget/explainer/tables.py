@@ -23,12 +23,12 @@ def conv_layers(model: nn.Module, graph: FilterGraph) -> list[tuple[str, nn.Modu
 
 
 def conv_position(graph: FilterGraph) -> dict[str, int]:
-    """Number the convolutions in forward order."""
+    """Give each convolution its number in forward order."""
     return {layer.name: position for position, layer in enumerate(graph.conv_layers)}
 
 
 def dag_of(model: nn.Module, graph: FilterGraph) -> Dag:
-    """Describe each convolution by name, module, filters, and the convolutions that it reads and that read it."""
+    """Describe each convolution by name, module, filters, and the convolutions around it."""
     position = conv_position(graph)
     return {
         position[name]: {
@@ -68,7 +68,8 @@ class FilterOutputs(Mapping[int, Responses]):
 class ParentOutputs(Mapping[int, "Responses | None"]):
     """Raw responses of each convolution's parents, side by side in the order of ``dag[i]["parents"]``.
 
-    None for a convolution that reads no other. Several parents are joined when asked for, so nothing is kept twice.
+    None for a convolution that reads no other. Several parents are joined when asked for, so nothing is kept
+    twice.
     """
 
     def __init__(self, outputs: Mapping[int, Responses], dag: Dag) -> None:

@@ -115,7 +115,7 @@ class Views:
         seed: int = 0,
         rule: str = "coefficient",
     ) -> Picture:
-        """Show a convolution's filters by likeness of their weights, coloured by importance once it is learned.
+        """Show a convolution's filters by likeness of weights, coloured by importance once learned.
 
         Raises
         ------

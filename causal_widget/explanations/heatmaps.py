@@ -1,4 +1,4 @@
-"""Maps over the image: weighted activations of a layer, one unit's activation, and what do() changes in them."""
+"""Maps over the image: a layer's weighted activations, one unit's, and what do() changes in them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def heatmap(
 ) -> Maps:
     """Map a layer's activation over the images, for all images in one pass.
 
-    Formula: ``M(y, x) = sum over units u of w_u * A_u(y, x)`` with A the layer's maps at the site and w the weights;
-    with `unit` instead, ``M = A_unit``. Then M is interpolated bilinearly (pixel centres aligned) to the images'
-    size. Nothing is normalised and nothing is cut: the map is signed where the activations are.
+    Formula: ``M(y, x) = sum over units u of w_u * A_u(y, x)`` with A the layer's maps at the site and w the
+    weights; with `unit` instead, ``M = A_unit``. Then M is interpolated bilinearly (pixel centres aligned) to
+    the images' size. Nothing is normalised and nothing is cut: the map is signed where the activations are.
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ def _mix(
     values = np.asarray(weights, dtype=np.float64)
     if values.shape != (layer.units,) or not np.isfinite(values).all():
         raise ArgumentError(
-            f'weights of layer "{layer.name}" must be {layer.units} finite numbers, got shape {values.shape} with '
-            f"{int((~np.isfinite(values)).sum())} not finite"
+            f'weights of layer "{layer.name}" must be {layer.units} finite numbers, got shape '
+            f"{values.shape} with {int((~np.isfinite(values)).sum())} not finite"
         )
     return torch.from_numpy(values.copy())
 

@@ -26,8 +26,8 @@ class Intervention:
     value : float
         What every element of the units' maps is set to.
     site : str
-        Where: ``"conv"`` (the layer's own output), ``"norm"`` (after BatchNorm) or ``"activation"`` (after the
-        nonlinearity). A layer without the site is set at the last one before it.
+        Where: ``"conv"`` (the layer's own output), ``"norm"`` (after BatchNorm) or ``"activation"`` (after
+        the nonlinearity). A layer without the site is set at the last one before it.
 
     Raises
     ------
@@ -46,7 +46,8 @@ class Intervention:
         object.__setattr__(self, "value", _finite(self.value))
         if self.site not in SITES:
             raise UnknownNameError(
-                f'site "{self.site}" is not known; expected one of {", ".join(SITES)}.{nearest(str(self.site), SITES)}'
+                f'site "{self.site}" is not known; expected one of {", ".join(SITES)}.'
+                f"{nearest(str(self.site), SITES)}"
             )
 
     def __hash__(self) -> int:
@@ -69,7 +70,8 @@ class Intervention:
         """
         if graph.output.name in self.units:
             raise ArgumentError(
-                f'"{graph.output.name}" gives the classes: the outcome cannot be intervened on; choose an earlier layer'
+                f'"{graph.output.name}" gives the classes: the outcome cannot be intervened on; '
+                "choose an earlier layer"
             )
         return Intervention(graph.check_units(dict(self.units)), self.value, self.site)
 

@@ -1,7 +1,7 @@
 """Matplotlib figures of every result, from plain arrays.
 
-Nothing here imports another room, so any result may draw itself. Every function gives a `Picture`, which a notebook
-shows once, as the value of its cell: pyplot does not know of it.
+Nothing here imports another room, so any result may draw itself. Every function gives a `Picture`, which a
+notebook shows once, as the value of its cell: pyplot does not know of it.
 """
 
 from causal_widget.plots.curves import effect_bars, pruning_lines

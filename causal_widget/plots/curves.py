@@ -53,8 +53,8 @@ def pruning_lines(
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
             label += " (mean, 5\u201395 % of draws)"
         axes.plot(
-            x, 100 * line[0][order], color=colour, linestyle=DASHES[k % len(DASHES)], marker=marker, markersize=5,
-            linewidth=1.7, markeredgecolor="white", markeredgewidth=0.6, label=label,
+            x, 100 * line[0][order], color=colour, linestyle=DASHES[k % len(DASHES)], marker=marker,
+            markersize=5, linewidth=1.7, markeredgecolor="white", markeredgewidth=0.6, label=label,
         )  # fmt: skip
     axes.set_xlabel("filters removed from every convolution, %", fontsize=9)
     axes.set_ylabel("accuracy, %", fontsize=9)

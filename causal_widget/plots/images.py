@@ -79,8 +79,8 @@ def filter_weights(
 ) -> Picture:
     """Show filters' weights: as colour pictures for three input channels, otherwise a square a channel.
 
-    Grey and many-channel filters are signed: blue below zero, red above, one scale for all. Colour pictures are
-    scaled filter by filter, zero at middle grey.
+    Grey and many-channel filters are signed: blue below zero, red above, one scale for all. Colour pictures
+    are scaled filter by filter, zero at middle grey.
 
     Parameters
     ----------
@@ -109,26 +109,35 @@ def filter_weights(
 def _grid(
     weights: Float[np.ndarray, "filter channel h w"], size: tuple[float, float] | None, title: str
 ) -> Picture:
-    columns = math.ceil(math.sqrt(len(weights) * 1.6))
-    rows = math.ceil(len(weights) / columns)
-    figure = picture(size or (0.95 * columns + 0.9, 1.05 * rows + 0.6))
-    cells = figure.subplots(rows, columns, squeeze=False)
-    bound = float(np.abs(weights).max()) or 1.0
-    drawn = None
-    for number, axes in enumerate(cells.flat):
-        axes.set_axis_off()
-        if number >= len(weights):
-            continue
-        if weights.shape[1] == 3:
-            own = float(np.abs(weights[number]).max()) or 1.0
-            axes.imshow(0.5 + 0.5 * weights[number].transpose(1, 2, 0) / own)
-        else:
-            drawn = axes.imshow(weights[number, 0], cmap="RdBu_r", vmin=-bound, vmax=bound)
-        axes.set_title(str(number), fontsize=7, pad=2)
-    if drawn is not None:
-        figure.colorbar(drawn, ax=cells, fraction=0.03, pad=0.02, label="weight")
-    figure.suptitle(title, fontsize=10)
+    """Draw one square a filter, numbered, on one canvas: hundreds of axes would be slow."""
+    filters, channels, height, width = weights.shape
+    columns = math.ceil(math.sqrt(filters * 1.6))
+    rows = math.ceil(filters / columns)
+    gap = max(1, round(0.3 * height))
+    canvas = np.full((rows * (height + gap), columns * (width + gap) - gap, channels), np.nan)
+    figure = picture(size or (0.9 * columns + 1.0, 1.0 * rows + 0.6))
+    axes = figure.add_subplot()
+    for number, own in enumerate(weights):
+        top, left = number // columns * (height + gap) + gap, number % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = _coloured(own)
+        axes.text(left + (width - 1) / 2, top - 0.6, str(number), fontsize=7, ha="center", va="bottom")
+    if channels == 3:
+        axes.imshow(np.nan_to_num(canvas, nan=1.0), interpolation="nearest")
+    else:
+        bound = float(np.abs(weights).max()) or 1.0
+        drawn = axes.imshow(canvas[..., 0], cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest")
+        figure.colorbar(drawn, ax=axes, fraction=0.03, pad=0.02, label="weight")
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10)
     return figure
+
+
+def _coloured(weights: Float[np.ndarray, "channel h w"]) -> Float[np.ndarray, "h w channel"]:
+    """Put the channels last; of three, scale each filter to 0..1 with zero at the middle."""
+    last = weights.transpose(1, 2, 0)
+    if len(weights) != 3:
+        return last
+    return np.asarray(0.5 + 0.5 * last / (float(np.abs(weights).max()) or 1.0))
 
 
 def _rows(

@@ -22,10 +22,10 @@ def importance_distribution(
     figsize: tuple[float, float] | None = None,
     title: str = "Importance of the filters, by layer",
 ) -> Picture:
-    """Show each layer's importances as a row: every filter as a dot, a box of quartiles (orange: median) behind many.
+    """Show a row a layer: every filter as a dot, a box of quartiles (orange: median) behind many.
 
-    Values are multiplied by the layer's number of filters, so that 1 is an equal share in every layer and layers of
-    different widths compare. Where one is beyond 8, the axis is logarithmic from 2 on.
+    Values are multiplied by the layer's number of filters, so that 1 is an equal share in every layer and
+    layers of different widths compare. Where one is beyond 8, the axis is logarithmic from 2 on.
 
     Parameters
     ----------

@@ -19,8 +19,8 @@ Order = dict[str, Int[np.ndarray, " unit"]]
 def prunable(graph: FilterGraph) -> dict[str, int]:
     """Give the modules whose filters can be removed, with their numbers of filters.
 
-    Every convolution is in, but those whose filters are the classes. A module that is called several times is there
-    once: its filters are the same weights at every call.
+    Every convolution is in, but those whose filters are the classes. A module that is called several times is
+    there once: its filters are the same weights at every call.
     """
     return {layer.module: layer.units for layer in graph.hidden_conv_layers}
 

@@ -111,12 +111,13 @@ class PruningCurve:
     def _of(self, rule: str) -> Float64[np.ndarray, "repeat percent"]:
         if rule not in self.accuracy:
             raise UnknownNameError(
-                f'rule "{rule}" is not in this curve; it has {", ".join(self.rules)}.{nearest(rule, self.rules)}'
+                f'rule "{rule}" is not in this curve; it has {", ".join(self.rules)}.'
+                f"{nearest(rule, self.rules)}"
             )
         return self.accuracy[rule]
 
     def __repr__(self) -> str:
-        head = f"PruningCurve: {self.n:,} images, {self.n_filters:,} filters, accuracy {self.baseline:.2%} unpruned"
+        head = f"PruningCurve: {self.n:,} images, {self.n_filters:,} filters, unpruned {self.baseline:.2%}"
         wide = self.table().pivot_table(index="rule", columns="percent", values="accuracy", sort=False)
         return f"{head}\n{wide.to_string(float_format='{:.3f}'.format)}"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import parametrize
 
 from causal_widget.errors import ArgumentError, UnsupportedModelError
@@ -20,12 +21,13 @@ def remove_filters(model: nn.Module, graph: FilterGraph, units: Mapping[str, Ite
     """Give a deep copy of the model in which the filters are silent and their weights exactly zero.
 
     Zero weights alone are not silence: BatchNorm turns a channel of zeros into its shift, ``bias - weight *
-    running_mean / std``. So the normalisation that follows gets zero weight and bias for the channel (where it has
-    none, zero running mean). On a network whose activations map 0 to 0 the copy's logits are those under
-    do(activation = 0). A filter of a module that is called several times is removed at every call.
+    running_mean / std``. So the normalisation that follows gets zero weight and bias for the channel (where
+    it has none, zero running mean). On a network whose activations map 0 to 0 the copy's logits are those
+    under do(activation = 0). A filter of a module that is called several times is removed at every call.
 
-    Where an activation does not map 0 to 0 (sigmoid), the channel is constant after it and not zero; where the
-    normalisation mixes channels (GroupNorm, LayerNorm), the other channels see the zeros in their statistics.
+    Where an activation does not map 0 to 0 (sigmoid), the channel is constant after it and not zero; where
+    the normalisation mixes channels (GroupNorm, LayerNorm), the other channels see the zeros in their
+    statistics.
 
     Parameters
     ----------
@@ -65,14 +67,20 @@ def _silence(model: nn.Module, layer: Layer, filters: list[int]) -> None:
     convolution = model.get_submodule(layer.module)
     _multiply(convolution, "weight", _kept(convolution, layer, filters))
     _zero(convolution, "bias", filters, layer)
-    if layer.norm is not None:
-        norm = model.get_submodule(layer.norm)
-        if not _zero(norm, "weight", filters, layer) | _zero(norm, "bias", filters, layer):
-            _zero(norm, "running_mean", filters, layer)
-    elif "norm" in layer.sites:
+    if "norm" in layer.sites and not _silence_norm(model, layer, filters):
         warnings.warn(
-            f'the normalisation after "{layer.name}" is no module: its shift cannot be removed', stacklevel=4
+            f'the shift of the normalisation after "{layer.name}" is in no module and stays', stacklevel=4
         )
+
+
+def _silence_norm(model: nn.Module, layer: Layer, filters: list[int]) -> bool:
+    """Take the shift away; say whether zeros now stay zeros."""
+    if layer.norm is None:
+        return False
+    norm = model.get_submodule(layer.norm)
+    if _zero(norm, "weight", filters, layer) | _zero(norm, "bias", filters, layer):
+        return True
+    return _zero(norm, "running_mean", filters, layer) or isinstance(norm, _NormBase)
 
 
 class _Times(nn.Module):
@@ -96,7 +104,7 @@ def _multiply(module: nn.Module, name: str, kept: Tensor) -> None:
 
 
 def _kept(convolution: nn.Module, layer: Layer, filters: list[int]) -> Tensor:
-    """Say which entries of the weight stay; a transposed convolution has its filters along the second axis."""
+    """Say which entries of the weight stay; a transposed convolution has filters along its second axis."""
     weight = convolution.weight
     if not isinstance(weight, Tensor):
         raise UnsupportedModelError(f'the weight of "{layer.name}" is no tensor')
@@ -119,7 +127,8 @@ def _zero(module: nn.Module, name: str, filters: list[int], layer: Layer) -> boo
     kept = torch.ones(len(vector), dtype=torch.bool, device=vector.device)
     if len(vector) != layer.units:
         raise UnsupportedModelError(
-            f'{name} of {type(module).__name__} at "{layer.name}" has {len(vector)} entries, not {layer.units}'
+            f'{name} of {type(module).__name__} at "{layer.name}" has {len(vector)} entries, '
+            f"not {layer.units}"
         )
     kept[filters] = False
     _multiply(module, name, kept)

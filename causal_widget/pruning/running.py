@@ -39,10 +39,10 @@ def pruning_curve(
 ) -> PruningCurve:
     """Silence the least important filters of every convolution and measure the accuracy that is left.
 
-    Of each layer ``int(units * percent / 100)`` filters go, those with the lowest importance, equals by index;
-    layers whose filters are the classes stay whole, and only 100 percent empties a layer. A filter is silenced by
-    do(activation = 0), which takes BatchNorm's shift with it. Every batch goes through the network once for each
-    different choice of filters, so all points of the curve are of the same images.
+    Of each layer ``int(units * percent / 100)`` filters go, those with the lowest importance, equals by
+    index; layers whose filters are the classes stay whole, and only 100 percent empties a layer. A filter is
+    silenced by do(activation = 0), which takes BatchNorm's shift with it. Every batch goes through the
+    network once for each different choice of filters, so all points of the curve are of the same images.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def pruning_curve(
     importances : mapping of rule to {layer: array (unit,)}
         An empty mapping of layers stands for random choice, drawn `repeats` times.
     repeats, seed : int
-        Number of random draws, and their seed. One draw's choices are nested: what goes at 10 percent goes at 20.
+        Number of random draws, and their seed. One draw's choices are nested: what goes at 10 percent goes at
+        20.
     device, max_batches, progress
         Where to run, when to stop, whom to tell. The progress counts images times choices.
 

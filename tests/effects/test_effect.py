@@ -20,7 +20,9 @@ from causal_widget.jobs import Progress
 from tests.interventions.networks import Known, Plain, Residual, fingerprint, images, seeded
 
 
-def loader(model: nn.Module, x: Tensor, wrong: int = 3, batch: int = 5, shuffle: bool = False) -> DataLoader[object]:
+def loader(
+    model: nn.Module, x: Tensor, wrong: int = 3, batch: int = 5, shuffle: bool = False
+) -> DataLoader[object]:
     """Label images with the network's own answer, but for the first few."""
     with torch.no_grad():
         labels = model(x).argmax(1)
@@ -43,7 +45,12 @@ def test_on_a_network_known_by_heart() -> None:
     assert first.logit.se == pytest.approx(np.std([-2, -1, 0, 0], ddof=1) / 2)
     assert (second.logit.change, second.logit.se) == (0, 0)
     assert (first.n, second.n) == (3, 1)
-    losses = [math.log(1 + math.exp(-2)), math.log(1 + math.exp(-1)), math.log(1 + math.exp(-1)), math.log(1 + math.exp(3))]
+    losses = [
+        math.log(1 + math.exp(-2)),
+        math.log(1 + math.exp(-1)),
+        math.log(1 + math.exp(-1)),
+        math.log(1 + math.exp(3)),
+    ]
     assert effect.before.loss == pytest.approx(np.mean(losses))
     assert effect.loss is not None
     assert effect.loss.after == pytest.approx(np.mean([math.log(2), math.log(2), *losses[2:]]))
@@ -55,7 +62,9 @@ def test_on_a_network_known_by_heart() -> None:
 def test_a_constant_flips_predictions() -> None:
     x = torch.tensor([2.0, 1.0, -1.0, -3.0]).view(4, 1, 1, 1)
     model = Known().eval()
-    effect = effect_of(model, trace(model, x), Intervention({"conv": [1]}, 2.5), [(x, torch.tensor([0, 0, 1, 1]))])
+    effect = effect_of(
+        model, trace(model, x), Intervention({"conv": [1]}, 2.5), [(x, torch.tensor([0, 0, 1, 1]))]
+    )
     assert effect.flipped == 2
     assert effect.accuracy is not None
     assert effect.accuracy.change == pytest.approx(-0.5)
@@ -67,7 +76,9 @@ def test_all_numbers_against_a_plain_loop() -> None:
     model, x = seeded(Residual), images(23)
     data, units = loader(model, x), [0, 5]
     effect = effect_of(model, trace(model, x), Intervention({"block2.conv2": units}), data)
-    handle = model.block2.bn2.register_forward_hook(lambda _, __, out: out.index_fill(1, torch.tensor(units), 0.0))
+    handle = model.block2.bn2.register_forward_hook(
+        lambda _, __, out: out.index_fill(1, torch.tensor(units), 0.0)
+    )
     with torch.no_grad():
         after = torch.cat([model(a) for a, _ in data]).double()
         handle.remove()
@@ -85,7 +96,9 @@ def test_all_numbers_against_a_plain_loop() -> None:
         own = labels == k
         assert one.n == int(own.sum())
         if one.n and one.accuracy is not None:
-            assert one.accuracy.before == pytest.approx(float((before.argmax(1) == labels)[own].double().mean()))
+            assert one.accuracy.before == pytest.approx(
+                float((before.argmax(1) == labels)[own].double().mean())
+            )
 
 
 def test_nothing_set_is_no_effect() -> None:
@@ -111,7 +124,10 @@ def test_a_baseline_is_reused_and_must_be_of_the_same_images() -> None:
     model, x = seeded(Plain), images(20)
     graph, setting, data = trace(model, x), Intervention({"conv1": [2]}), loader(model, x)
     baseline = evaluate(model, data, class_names=["a", "b", "c", "d"])
-    again, whole = effect_of(model, graph, setting, data, baseline=baseline), effect_of(model, graph, setting, data)
+    again, whole = (
+        effect_of(model, graph, setting, data, baseline=baseline),
+        effect_of(model, graph, setting, data),
+    )
     assert again.before is baseline
     assert again.loss == whole.loss
     assert again.classes[1].name == "b"
@@ -147,7 +163,9 @@ def test_without_labels_there_are_logits_and_no_accuracy() -> None:
         ([(images(4), torch.zeros(4).long()), images(4)], DataError, "1 of 2"),
     ],
 )  # fmt: skip
-def test_bad_data_is_refused_and_nothing_changes(data: list[object], error: type[Exception], says: str) -> None:
+def test_bad_data_is_refused_and_nothing_changes(
+    data: list[object], error: type[Exception], says: str
+) -> None:
     model = seeded(Plain).train()
     graph = trace(model, images())
     before = fingerprint(model)
@@ -234,7 +252,9 @@ def test_memory_that_is_too_small_halves_the_batch_and_says_so() -> None:
 def test_results_say_themselves_and_escape_names() -> None:
     model, x = seeded(Plain), images(20)
     names = ["<script>alert(1)</script>", "b", "c", "d"]
-    effect = effect_of(model, trace(model, x), Intervention({"conv1": [0]}), loader(model, x), class_names=names)
+    effect = effect_of(
+        model, trace(model, x), Intervention({"conv1": [0]}), loader(model, x), class_names=names
+    )
     assert "<script>" not in effect._repr_html_()
     assert "&lt;script&gt;" in effect._repr_html_()
     assert "predictions changed" in repr(effect)

@@ -42,8 +42,12 @@ def test_the_documented_calls_run_in_the_documented_order(capsys: pytest.Capture
     explainer.collect_data(train_loader)
     explainer.learn_structural_equations()
     importances = explainer.get_filter_importances()
-    assert {k: len(v) for k, v in importances.items()} == {k: len(node["filters"]) for k, node in explainer.dag.items()}
-    assert {k: v.shape for k, v in explainer.filter_outputs.items()} == {k: (24, len(v)) for k, v in importances.items()}
+    assert {k: len(v) for k, v in importances.items()} == {
+        k: len(node["filters"]) for k, node in explainer.dag.items()
+    }
+    assert {k: v.shape for k, v in explainer.filter_outputs.items()} == {
+        k: (24, len(v)) for k, v in importances.items()
+    }
 
     sample, _ = next(iter(test_loader))
     figures = [
@@ -77,7 +81,7 @@ def conv_modules(model: nn.Module) -> list[tuple[str, nn.Conv2d]]:
 
 
 def test_the_parents_are_those_of_a_resnet18() -> None:
-    """Source: He et al. 2015, figure 3: a block's first convolution and its projection read the sum before it."""
+    """Source: He et al. 2015, figure 3: a block's first convolution and its projection read a sum."""
     explainer = CausalCNNExplainer(small_resnet18())
     number = {name: k for k, (name, _) in enumerate(explainer.conv_layers)}
     names = {name: {list(number)[p] for p in explainer.dag[k]["parents"]} for name, k in number.items()}
@@ -89,4 +93,6 @@ def test_the_parents_are_those_of_a_resnet18() -> None:
     assert names["layer2.0.conv1"] == names["layer2.0.downsample.0"] == stem | first | second
     assert names["layer2.1.conv1"] == {"layer2.0.conv2", "layer2.0.downsample.0"}
     assert names["layer4.1.conv2"] == {"layer4.1.conv1"}
-    assert np.sum([len(v) for v in names.values()]) == sum(len(node["children"]) for node in explainer.dag.values())
+    assert np.sum([len(v) for v in names.values()]) == sum(
+        len(node["children"]) for node in explainer.dag.values()
+    )

@@ -14,8 +14,9 @@ from tests.interventions.networks import fingerprint
 def lenet(channels: int, size: int, padding: int) -> nn.Module:
     side = ((size + 2 * padding - 4) // 2 - 4) // 2
     return nn.Sequential(
-        nn.Conv2d(channels, 6, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16 * side * side, 10),
+        nn.Conv2d(channels, 6, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16 * side * side, 10),
     )  # fmt: skip
 
 
@@ -36,7 +37,9 @@ def test_the_only_size_that_fits_is_found(model: nn.Module, shape: tuple[int, ..
     assert tuple(example.shape) == shape
     assert example.dtype == next(model.parameters()).dtype
     assert fingerprint(model) == before
-    assert len(CausalCNNExplainer(model, "cpu").dag) == len([m for m in model.modules() if isinstance(m, nn.Conv2d)])
+    assert len(CausalCNNExplainer(model, "cpu").dag) == len(
+        [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    )
 
 
 def test_no_size_fits() -> None:

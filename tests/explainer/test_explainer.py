@@ -24,7 +24,15 @@ from causal_widget.errors import (
     UnsupportedModelError,
 )
 from causal_widget.jobs import Progress
-from tests.interventions.networks import FullyConvolutional, Functional, Plain, Residual, fingerprint, images, seeded
+from tests.interventions.networks import (
+    FullyConvolutional,
+    Functional,
+    Plain,
+    Residual,
+    fingerprint,
+    images,
+    seeded,
+)
 
 X = images(60)
 SILENT = Progress()
@@ -48,7 +56,15 @@ def test_layers_and_parents_are_there_before_any_image() -> None:
     model = seeded(Residual)
     explainer = CausalCNNExplainer(model)
     names = [name for name, _ in explainer.conv_layers]
-    assert names == ["stem", "block1.conv1", "block1.conv2", "block1.down.0", "block2.conv1", "block2.conv2", "block2.down.0"]
+    assert names == [
+        "stem",
+        "block1.conv1",
+        "block1.conv2",
+        "block1.down.0",
+        "block2.conv1",
+        "block2.conv2",
+        "block2.down.0",
+    ]
     assert all(module is model.get_submodule(name) for name, module in explainer.conv_layers)
     dag = explainer.dag
     assert {i: sorted(node["parents"]) for i, node in dag.items()} == {
@@ -66,7 +82,9 @@ def test_raw_tables_are_the_norms_of_the_activations(ready: CausalCNNExplainer) 
     model, kept = ready.model, {}
     places = {0: "relu", 1: "block1.relu1", 2: "block1.bn2", 3: "block1.down.1"}
     handles = [
-        model.get_submodule(place).register_forward_hook(lambda _, __, out, k=k: kept.__setitem__(k, out.detach()))
+        model.get_submodule(place).register_forward_hook(
+            lambda _, __, out, k=k: kept.__setitem__(k, out.detach())
+        )
         for k, place in places.items()
     ]
     model(X)
@@ -103,7 +121,9 @@ def test_the_transform_is_a_parameter() -> None:
     handle = model.relu1.register_forward_hook(lambda _, __, out: kept.append(out.detach().clone()))
     model(X)
     handle.remove()
-    np.testing.assert_allclose(explainer.filter_outputs[0], kept[0].mean((2, 3)).numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        explainer.filter_outputs[0], kept[0].mean((2, 3)).numpy(), rtol=1e-5, atol=1e-6
+    )
     with pytest.raises(DataError, match="shape"):
         explainer.collect_data(labelled(model), lambda maps: maps.mean(), progress=SILENT)
 
@@ -175,7 +195,10 @@ def test_a_curve_for_every_rule(ready: CausalCNNExplainer) -> None:
 
 def test_heatmaps(ready: CausalCNNExplainer) -> None:
     weighted = ready.heatmap(X[:2], "block1.conv1")
-    single = sum(w * ready.heatmap(X[:2], "block1.conv1", unit=u) for u, w in enumerate(ready.importance()["block1.conv1"]))
+    single = sum(
+        w * ready.heatmap(X[:2], "block1.conv1", unit=u)
+        for u, w in enumerate(ready.importance()["block1.conv1"])
+    )
     np.testing.assert_allclose(weighted, single, rtol=1e-6, atol=1e-9)
     change = ready.heatmap(X[:2], "block2.conv1", unit=3, units_ablated={"stem": [0, 1, 2, 3]})
     assert change.shape == (2, 12, 12)
@@ -229,7 +252,7 @@ CALLS: list[tuple[Callable[[CausalCNNExplainer], Any], type[Exception], str]] = 
     (lambda e: e.do({"stem": [4]}), UnknownNameError, "unit 4"),
     (lambda e: e.do({"stem": [0]}, site="norms"), UnknownNameError, 'Did you mean "norm"'),
     (lambda e: e.effect_of({"fc": [0]}), ArgumentError, "classes"),
-    (lambda e: e.importance("coeficient"), UnknownNameError, 'Did you mean .coefficient'),
+    (lambda e: e.importance("coeficient"), UnknownNameError, "Did you mean .coefficient"),
     (lambda e: e.learn_structural_equations("rigde"), UnknownNameError, "ridge"),
     (lambda e: e.prune_filters_by_importance(101), ArgumentError, "101"),
     (lambda e: e.prune_random_filters(-1), ArgumentError, "-1"),

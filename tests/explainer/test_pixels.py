@@ -15,14 +15,20 @@ PIXELS = torch.rand(4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
 def test_normalisation_is_undone() -> None:
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.1)
     normalised = (PIXELS - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-    np.testing.assert_allclose(denormalise(normalised, mean, std), PIXELS.permute(0, 2, 3, 1).numpy(), atol=1e-6)
+    np.testing.assert_allclose(
+        denormalise(normalised, mean, std), PIXELS.permute(0, 2, 3, 1).numpy(), atol=1e-6
+    )
     explainer = CausalCNNExplainer(seeded(Plain), mean=np.array(mean), std=torch.tensor(std))
-    np.testing.assert_allclose(explainer.denormalise(normalised), PIXELS.permute(0, 2, 3, 1).numpy(), atol=1e-6)
+    np.testing.assert_allclose(
+        explainer.denormalise(normalised), PIXELS.permute(0, 2, 3, 1).numpy(), atol=1e-6
+    )
 
 
 def test_one_number_serves_all_channels_and_overshoot_is_cut() -> None:
     found = denormalise((PIXELS - 0.5) / 0.25 * 3, (0.5,), (0.25,))
-    np.testing.assert_allclose(found, np.clip((PIXELS.permute(0, 2, 3, 1).numpy() - 0.5) * 3 + 0.5, 0, 1), atol=1e-5)
+    np.testing.assert_allclose(
+        found, np.clip((PIXELS.permute(0, 2, 3, 1).numpy() - 0.5) * 3 + 0.5, 0, 1), atol=1e-5
+    )
 
 
 def test_without_normalisation_each_image_is_stretched() -> None:

@@ -61,5 +61,7 @@ def test_from_the_weights_to_the_curve(
     few = DataLoader(TensorDataset(images[:256], labels[:256]), batch_size=128)
     assert explainer.evaluate_model(pruned, few) == pytest.approx(curve.mean("coefficient")[1], abs=1 / 256)
     shown = explainer.denormalise(images[:4])
-    np.testing.assert_allclose(shown, np.broadcast_to(pixels[:4].reshape(*shown.shape[:3], -1) / 255, shown.shape), atol=1e-5)
+    np.testing.assert_allclose(
+        shown, np.broadcast_to(pixels[:4].reshape(*shown.shape[:3], -1) / 255, shown.shape), atol=1e-5
+    )
     assert fingerprint(model) == before

@@ -17,8 +17,8 @@ from tests.interventions.networks import images, seeded
 def learned(channels: int, filters: tuple[int, int] = (5, 7), **options: object) -> CausalCNNExplainer:
     def build() -> nn.Module:
         return nn.Sequential(
-            nn.Conv2d(channels, filters[0], 3), nn.ReLU(), nn.Conv2d(*filters, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(), nn.Linear(filters[1], 3),
+            nn.Conv2d(channels, filters[0], 3), nn.ReLU(), nn.Conv2d(*filters, 3), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(filters[1], 3),
         )  # fmt: skip
 
     explainer = CausalCNNExplainer(seeded(build), "cpu", **options)  # type: ignore[arg-type]
@@ -49,7 +49,10 @@ def test_the_title_says_when_colours_are_the_true_ones() -> None:
 @pytest.mark.parametrize("filters", [(1, 2), (2, 3), (3, 40)])
 def test_layers_of_any_size_have_a_distribution(filters: tuple[int, int]) -> None:
     figure = learned(1, filters).plot_importance_distribution()
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [f"0 ({filters[0]})", f"2 ({filters[1]})"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        f"0 ({filters[0]})",
+        f"2 ({filters[1]})",
+    ]
 
 
 def test_few_filters_have_a_tsne_and_fewer_than_three_say_so() -> None:
@@ -74,7 +77,9 @@ def test_tsne_is_seeded_and_leaves_the_global_state(n: int) -> None:
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
-@pytest.mark.parametrize("weights", [np.zeros((5, 1, 1, 1)), np.ones((4, 3, 1, 1)), np.eye(6)[:, :1].reshape(6, 1, 1, 1)])
+@pytest.mark.parametrize(
+    "weights", [np.zeros((5, 1, 1, 1)), np.ones((4, 3, 1, 1)), np.eye(6)[:, :1].reshape(6, 1, 1, 1)]
+)
 def test_equal_filters_have_a_tsne_too(weights: np.ndarray) -> None:
     assert np.isfinite(tsne(weights)).all()
 

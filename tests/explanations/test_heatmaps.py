@@ -65,7 +65,9 @@ def test_a_batch_gives_what_single_images_give() -> None:
     graph = trace(model, x)
     together = heatmap(model, graph, x, "stem", unit=2)
     for k in range(3):
-        np.testing.assert_allclose(heatmap(model, graph, x[k], "stem", unit=2)[0], together[k], rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(
+            heatmap(model, graph, x[k], "stem", unit=2)[0], together[k], rtol=1e-6, atol=1e-7
+        )
 
 
 def test_the_difference_reaches_later_layers_and_not_earlier_ones() -> None:
@@ -107,7 +109,9 @@ def test_the_model_is_left_alone() -> None:
         ("stem", {"unit": 0, "site": "here"}, images(2), UnknownNameError, "here"),
     ],
 )
-def test_bad_input(layer: str, options: dict[str, object], x: Tensor, error: type[Exception], says: str) -> None:
+def test_bad_input(
+    layer: str, options: dict[str, object], x: Tensor, error: type[Exception], says: str
+) -> None:
     model = seeded(Residual)
     with pytest.raises(error, match=says):
         heatmap(model, trace(model, images()), x, layer, **options)  # type: ignore[arg-type]

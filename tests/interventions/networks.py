@@ -35,7 +35,11 @@ class Plain(nn.Module):
 
     def __init__(self, affine: bool = True) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.relu1 = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6, affine=affine), nn.ReLU(True)
+        self.conv1, self.bn1, self.relu1 = (
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.BatchNorm2d(6, affine=affine),
+            nn.ReLU(True),
+        )
         self.conv2, self.bn2, self.relu2 = nn.Conv2d(6, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(True)
         self.fc = nn.Linear(8, 4)
 
@@ -48,8 +52,16 @@ class Plain(nn.Module):
 class Block(nn.Module):
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.relu1 = nn.Conv2d(c_in, c_out, 3, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()
-        self.conv2, self.bn2, self.relu2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()
+        self.conv1, self.bn1, self.relu1 = (
+            nn.Conv2d(c_in, c_out, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(),
+        )
+        self.conv2, self.bn2, self.relu2 = (
+            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(),
+        )
         self.down = nn.Sequential(nn.Conv2d(c_in, c_out, 1, 2, bias=False), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +74,11 @@ class Residual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.bn, self.relu = nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()
+        self.stem, self.bn, self.relu = (
+            nn.Conv2d(3, 4, 3, padding=1, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+        )
         self.block1, self.block2, self.fc = Block(4, 6), Block(6, 8), nn.Linear(8, 5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,7 +106,11 @@ class Functional(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.twice, self.fc = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 5, 3, padding=1), nn.Linear(5, 3)
+        self.first, self.twice, self.fc = (
+            nn.Conv2d(3, 5, 3, padding=1),
+            nn.Conv2d(5, 5, 3, padding=1),
+            nn.Linear(5, 3),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.first(x))
@@ -118,7 +138,12 @@ class FullyConvolutional(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.relu1, self.conv2, self.relu2 = nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU()
+        self.conv1, self.relu1, self.conv2, self.relu2 = (
+            nn.Conv2d(3, 6, 3),
+            nn.ReLU(),
+            nn.Conv2d(6, 4, 1),
+            nn.ReLU(),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.relu2(self.conv2(self.relu1(self.conv1(x)))).mean((2, 3))
@@ -126,12 +151,20 @@ class FullyConvolutional(nn.Module):
 
 def fingerprint(model: nn.Module) -> dict[str, object]:
     """Everything that must not change: weights, buffers, flags, hooks, random states."""
-    state = {f"state {name}": tensor.detach().clone().numpy().tobytes() for name, tensor in model.state_dict().items()}
+    state = {
+        f"state {name}": tensor.detach().clone().numpy().tobytes()
+        for name, tensor in model.state_dict().items()
+    }
     flags = {f"training {name}": module.training for name, module in model.named_modules()}
     hooks = {
         f"hooks {name}": tuple(
             tuple(getattr(module, table))
-            for table in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_forward_hooks_with_kwargs")
+            for table in (
+                "_forward_hooks",
+                "_forward_pre_hooks",
+                "_backward_hooks",
+                "_forward_hooks_with_kwargs",
+            )
         )
         for name, module in model.named_modules()
     }

@@ -21,13 +21,30 @@ CASES: list[Case] = [
     (Plain, {"conv1": [0, 3], "conv2": [7]}, "activation", {"conv1": "relu1", "conv2": "relu2"}),
     (Plain, {"conv1": [0, 3], "conv2": [7]}, "norm", {"conv1": "bn1", "conv2": "bn2"}),
     (Plain, {"conv1": [0, 3], "conv2": [7]}, "conv", {"conv1": "conv1", "conv2": "conv2"}),
-    (Residual, {"block1.conv1": [1], "block2.conv2": [0, 5]}, "activation", {"block1.conv1": "block1.relu1", "block2.conv2": "block2.bn2"}),
-    (Residual, {"block1.down.0": [2, 3], "stem": [0]}, "activation", {"block1.down.0": "block1.down.1", "stem": "relu"}),
-    (Grouped, {"features.0": [1, 6], "features.3": [2], "features.6": [11]}, "activation", {"features.0": "features.2", "features.3": "features.5", "features.6": "features.8"}),
-]  # fmt: skip
+    (
+        Residual,
+        {"block1.conv1": [1], "block2.conv2": [0, 5]},
+        "activation",
+        {"block1.conv1": "block1.relu1", "block2.conv2": "block2.bn2"},
+    ),
+    (
+        Residual,
+        {"block1.down.0": [2, 3], "stem": [0]},
+        "activation",
+        {"block1.down.0": "block1.down.1", "stem": "relu"},
+    ),
+    (
+        Grouped,
+        {"features.0": [1, 6], "features.3": [2], "features.6": [11]},
+        "activation",
+        {"features.0": "features.2", "features.3": "features.5", "features.6": "features.8"},
+    ),
+]
 
 
-def plain_hooks(model: nn.Module, units: dict[str, list[int]], places: dict[str, str], value: float, x: Tensor) -> Tensor:
+def plain_hooks(
+    model: nn.Module, units: dict[str, list[int]], places: dict[str, str], value: float, x: Tensor
+) -> Tensor:
     """The oracle: ordinary forward hooks on modules named by hand."""
     handles = []
     for layer, chosen in units.items():
@@ -48,7 +65,11 @@ def plain_hooks(model: nn.Module, units: dict[str, list[int]], places: dict[str,
 @pytest.mark.parametrize("value", [0.0, 1.25])
 @pytest.mark.parametrize(("build", "units", "site", "places"), CASES)
 def test_do_is_what_plain_hooks_do(
-    build: Callable[[], nn.Module], units: dict[str, list[int]], site: str, places: dict[str, str], value: float
+    build: Callable[[], nn.Module],
+    units: dict[str, list[int]],
+    site: str,
+    places: dict[str, str],
+    value: float,
 ) -> None:
     model, x = seeded(build), images()
     expected = plain_hooks(model, units, places, value, x)
@@ -150,6 +171,9 @@ def test_interventions_nest() -> None:
     graph = trace(model, x)
     with intervene(model, graph, Intervention({"conv1": [0], "conv2": [1]})) as both:
         expected = both(x)
-    with intervene(model, graph, Intervention({"conv1": [0]})), intervene(model, graph, Intervention({"conv2": [1]})):
+    with (
+        intervene(model, graph, Intervention({"conv1": [0]})),
+        intervene(model, graph, Intervention({"conv2": [1]})),
+    ):
         found = model(x)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)

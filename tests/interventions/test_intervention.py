@@ -56,7 +56,9 @@ def test_it_cannot_be_changed_from_outside() -> None:
         ({"conv1": [0]}, {"site": "activations"}, UnknownNameError, 'Did you mean "activation"'),
     ],
 )
-def test_nonsense_is_refused(units: object, options: dict[str, object], error: type[Exception], says: str) -> None:
+def test_nonsense_is_refused(
+    units: object, options: dict[str, object], error: type[Exception], says: str
+) -> None:
     with pytest.raises(error, match=says):
         Intervention(units, **options)  # type: ignore[arg-type]
 
@@ -70,7 +72,9 @@ def test_nonsense_is_refused(units: object, options: dict[str, object], error: t
         ({"fc": [0]}, ArgumentError, '"fc" gives the classes'),
     ],
 )
-def test_it_is_checked_against_the_graph(units: dict[str, list[int]], error: type[Exception], says: str) -> None:
+def test_it_is_checked_against_the_graph(
+    units: dict[str, list[int]], error: type[Exception], says: str
+) -> None:
     graph = trace(seeded(Plain), images())
     with pytest.raises(error, match=says):
         Intervention(units).checked(graph)

@@ -12,10 +12,12 @@ from tests.interventions.networks import FullyConvolutional, Functional, Plain, 
 
 @pytest.mark.parametrize(
     ("filters", "percent", "expected"),
-    [(10, 0, 0), (10, 9.9, 0), (10, 10, 1), (10, 19, 1), (10, 99, 9), (10, 100, 10), (3, 33, 0), (3, 34, 1), (1, 99.9, 0),
-     (1, 100, 1), (3, np.nextafter(100, 0), 2), (64, 50, 32)],
+    [(10, 0, 0), (10, 9.9, 0), (10, 10, 1), (10, 19, 1), (10, 99, 9), (10, 100, 10), (3, 33, 0), (3, 34, 1),
+     (1, 99.9, 0), (1, 100, 1), (3, np.nextafter(100, 0), 2), (64, 50, 32)],
 )  # fmt: skip
-def test_the_whole_part_is_taken_and_only_all_empties_a_layer(filters: int, percent: float, expected: int) -> None:
+def test_the_whole_part_is_taken_and_only_all_empties_a_layer(
+    filters: int, percent: float, expected: int
+) -> None:
     assert count(filters, percent) == expected
 
 
@@ -34,7 +36,11 @@ def test_filters_that_are_classes_stay() -> None:
 
 def test_a_module_called_twice_has_one_order_by_the_sum() -> None:
     graph = trace(seeded(Functional), images())
-    importance = {"first": np.ones(5), "twice": np.array([1.0, 5, 1, 1, 1]), "twice#2": np.array([9.0, 0, 3, 1, 4])}
+    importance = {
+        "first": np.ones(5),
+        "twice": np.array([1.0, 5, 1, 1, 1]),
+        "twice#2": np.array([9.0, 0, 3, 1, 4]),
+    }
     order = ranking(graph, importance)
     assert set(order) == {"first", "twice"}
     assert order["twice"].tolist() == [3, 2, 1, 4, 0]
@@ -59,8 +65,14 @@ def test_percent_outside_is_refused(percent: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "importance", [{}, {"conv1": np.ones(6)}, {"conv1": np.ones(5), "conv2": np.ones(8)}, {"conv1": np.full(6, np.nan), "conv2": np.ones(8)}]
-)  # fmt: skip
+    "importance",
+    [
+        {},
+        {"conv1": np.ones(6)},
+        {"conv1": np.ones(5), "conv2": np.ones(8)},
+        {"conv1": np.full(6, np.nan), "conv2": np.ones(8)},
+    ],
+)
 def test_missing_importances_are_named(importance: dict[str, np.ndarray]) -> None:
     with pytest.raises(ArgumentError, match="finite importances"):
         ranking(trace(seeded(Plain), images()), importance)
