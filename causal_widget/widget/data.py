@@ -86,8 +86,8 @@ class ImageData:
     ) -> None:
         if isinstance(loader, Iterator):
             raise DataError(
-                f"images can be read only once ({type(loader).__name__}); expected something that can be read again: "
-                "a DataLoader, a list of batches or a tensor"
+                f"images can be read only once ({type(loader).__name__}); expected something that can be "
+                "read again: a DataLoader, a list of batches or a tensor"
             )
         self.loader = loader
         self._model = model

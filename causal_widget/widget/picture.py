@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from PIL import Image
 
 from causal_widget.graph import Layer
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 Points = np.ndarray[Any, Any]
 MAX_UNITS, MAX_LINES, MIN_LINES, MAX_EDGES = 512, 240, 6, 5_000_000
-ROWS = 24
+ROWS, COLOURS = 24, 64
 # readable on white and on black
 TEXT, UNKNOWN, ZEROED = "#7a828c", "#9aa0a6", "#d62728"
 
@@ -26,7 +27,7 @@ TEXT, UNKNOWN, ZEROED = "#7a828c", "#9aa0a6", "#d62728"
 def picture(
     backend: Backend, shown: Sequence[Layer], known: Mapping[str, Any], ablated: Mapping[str, Sequence[int]]
 ) -> bytes:
-    """Draw units coloured by importance, zeroed units red, and each pair of layers' strongest edges, as a PNG."""
+    """Draw units coloured by importance, zeroed ones red, and each layer pair's strongest edges, as a PNG."""
     figure = Figure(figsize=(9.2, 3.4), dpi=100)
     axes = figure.add_axes((0.01, 0.02, 0.98, 0.82))
     axes.set_axis_off()
@@ -41,9 +42,15 @@ def picture(
         axes.text(
             i, 0.52, name, color=TEXT, fontsize=8 if len(shown) < 20 else 5, rotation=30, parse_math=False
         )
-    data = BytesIO()
-    figure.savefig(data, format="png", transparent=True)
-    return data.getvalue()
+    return _small_png(figure)
+
+
+def _small_png(figure: Figure) -> bytes:
+    """Write with few colours: the picture is saved with every notebook."""
+    full, small = BytesIO(), BytesIO()
+    figure.savefig(full, format="png", transparent=True)
+    Image.open(full).quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def _places(column: int, layer: Layer) -> Points:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend, Choices
 
 EDGE_BYTES, UNIT_BYTES, MAP_BYTES = 6_000_000, 3_000_000, 4_000_000
-EFFECT_SECONDS, MAP_SECONDS = 5.0, 5.0
+EFFECT_SECONDS, MAP_SECONDS = 5.0, 10.0
 
 
 @dataclass
@@ -151,21 +151,28 @@ def _effects(asking: _Asking) -> None:
 
 
 def _maps(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
-    graph, strip = asking.backend.explainer.graph, asking.backend.data.shown
-    room, missing, ends = MAP_BYTES, 0, time.perf_counter() + MAP_SECONDS
-    layers = [layer.name for layer in graph.hidden_conv_layers]
-    chosen = [(layer, unit) for layer, units in selected.items() for unit in units]
-    single = [(layer.name, unit) for layer in graph.hidden_conv_layers for unit in range(layer.units)]
-    wanted: list[tuple[str, int] | None] = list(dict.fromkeys([None, *chosen, *single]))
+    """Heatmaps of every layer and image, then of every filter as well, while there is room and time."""
     now = _do(asking, asking.choices.ablated)
-    for pair in wanted:
-        for layer in layers:
-            for image in range(len(strip.images)):
-                if room <= 0 or time.perf_counter() > ends:
-                    missing += 1
-                    continue
-                where, unit = (None, None) if pair is None else pair
-                key = ["heatmap", image, layer, unit, where, asking.choices.rule, now]
-                room -= asking.ask(key, "heatmap", image=image, layer=layer, unit=unit, unitLayer=where)
+    room, missing, ends = MAP_BYTES, 0, time.perf_counter() + MAP_SECONDS
+    for image, layer, pair in _maps_by_interest(asking, selected):
+        if room <= 0 or time.perf_counter() > ends:
+            missing += 1
+            continue
+        where, unit = (None, None) if pair is None else pair
+        key = ["heatmap", image, layer, unit, where, asking.choices.rule, now]
+        room -= asking.ask(key, "heatmap", image=image, layer=layer, unit=unit, unitLayer=where)
     if missing:
-        asking.recording.left_out.append(f"{missing:,} heatmaps were left out for size.")
+        asking.recording.left_out.append(f"{missing:,} heatmaps were left out for size or time.")
+
+
+def _maps_by_interest(
+    asking: _Asking, selected: Mapping[str, Iterable[int]]
+) -> Iterator[tuple[int, str, tuple[str, int] | None]]:
+    layers = asking.backend.explainer.graph.hidden_conv_layers
+    images = range(len(asking.backend.data.shown.images))
+    chosen = [(layer, unit) for layer, units in selected.items() for unit in units]
+    single = [(layer.name, unit) for layer in layers for unit in range(layer.units)]
+    for pairs in ([None], list(dict.fromkeys([*chosen, *single]))):
+        for image in images:
+            for layer in layers:
+                yield from ((image, layer.name, pair) for pair in pairs)

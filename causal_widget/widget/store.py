@@ -17,7 +17,7 @@ from causal_widget.widget.strength import quantised, weight_norms
 T = TypeVar("T")
 Importances = dict[str, np.ndarray[Any, Any]]
 SHOWN_RULES = tuple(rule for rule in RULES if rule != "random")
-RECENT = 32
+RECENT = 64
 SMALL = 4_000_000
 
 

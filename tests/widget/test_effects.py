@@ -122,7 +122,7 @@ def test_superseded_first_effect_does_not_lose_the_baseline(make, gated, few):
     passes = 1
     while gated.gate.reached.acquire(blocking=False):
         passes += 1
-    # eight batches without, eight under do(), and the strip twice; the first request got no further than its first batch
+    # eight batches without, eight under do(), the strip twice, one of the request that was replaced
     assert passes <= 8 + 1 + 8 + 2
 
 

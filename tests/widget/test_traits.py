@@ -90,7 +90,7 @@ def test_page_sets_what_python_reads_and_the_other_way_round(page, widget):
 
 
 def test_only_choices_and_the_page_itself_are_synced(widget):
-    own = {name for name in widget.keys if not name.startswith("_")}  # noqa: SIM118 (a trait of that name)
+    own = {name for name in widget.keys if not name.startswith("_")}
     mine = {
         "layers", "selected", "ablated", "site", "rule", "n_edges",
         "panel", "image", "heat_layer", "device", "batches", "theme",

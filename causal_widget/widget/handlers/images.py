@@ -14,6 +14,7 @@ from causal_widget.errors import UnknownNameError
 from causal_widget.explanations import difference
 from causal_widget.explanations import heatmap as heatmap_of
 from causal_widget.graph import FilterGraph
+from causal_widget.interventions import Intervention
 from causal_widget.widget.handlers.effect import intervention_of
 from causal_widget.widget.protocol import Reply
 from causal_widget.widget.worker import Task
@@ -64,10 +65,13 @@ def heatmap(backend: Backend, task: Task) -> Reply:
         )
     backend.explainer.graph.layer(args["layer"])
     image = strip.images[args["image"] : args["image"] + 1]
+    do = intervention_of(backend, task)
+    key = ("map", backend.store.weights_key(), task.choices.rule, args["layer"], args["image"])
+    # the selected unit changes most often; the other two maps then are as before
     maps = {
-        "importance": _importance_map(backend, task, image),
+        "importance": backend.store.recall(key, lambda: _importance_map(backend, task, image)),
         "activation": _activation_map(backend, task, image),
-        "difference": _difference_map(backend, task, image),
+        "difference": backend.store.recall((*key, do), lambda: _difference_map(backend, task, image, do)),
     }
     result, arrays = [], []
     for name, found in maps.items():
@@ -94,8 +98,8 @@ def _activation_map(backend: Backend, task: Task, image: torch.Tensor) -> Map | 
     return _one(heatmap_of(*_at(backend, image, layer.name), unit=args["unit"]))
 
 
-def _difference_map(backend: Backend, task: Task, image: torch.Tensor) -> Map | None:
-    do, weights = intervention_of(backend, task), _weights(backend, task)
+def _difference_map(backend: Backend, task: Task, image: torch.Tensor, do: Intervention) -> Map | None:
+    weights = _weights(backend, task)
     if not do.units or weights is None:
         return None
     return _one(difference(*_at(backend, image, weights[0]), do, weights=weights[1]))
