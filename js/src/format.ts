@@ -51,6 +51,7 @@ export function bytes(n: number | null | undefined, decimals = 1): string {
 
 export function duration(seconds: number | null | undefined): string {
   if (missing(seconds)) return MISSING;
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.round(seconds)} s`;
   const minutes = Math.floor(seconds / 60);

@@ -98,9 +98,20 @@ export function mount(session: Session, el: HTMLElement): () => void {
     centre.view.setTheme(dark, getComputedStyle(root).backgroundColor);
   };
   scope.on("theme", theme);
-  scope.dispose(watchTheme(theme));
+  // A host may say its theme before that theme's style sheet is there: look again a little later.
+  let later: ReturnType<typeof setTimeout> | undefined;
+  const hostChanged = () => {
+    theme();
+    clearTimeout(later);
+    later = setTimeout(theme, 500);
+  };
+  scope.dispose(watchTheme(hostChanged));
+  scope.dispose(() => clearTimeout(later));
+  let attached = false;
   const observer = new ResizeObserver(() => {
     if (root.clientWidth < 2) return; // a hidden tab says nothing about the width
+    if (!attached) hostChanged(); // only now do the host's colours reach the root
+    attached = true;
     root.classList.toggle("cw-narrow", root.clientWidth < NARROW);
     root.classList.toggle("cw-middle", root.clientWidth >= NARROW && root.clientWidth < MIDDLE);
   });

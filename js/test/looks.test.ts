@@ -45,7 +45,7 @@ test("numbers as a person reads them", () => {
   assert.deepEqual([points(-0.0123), points(0.0123), points(0.00001), points(-0.00001)], ["−1.2", "+1.2", "0.0", "0.0"]);
   assert.deepEqual([fixedSigned(0.5, 2), fixedSigned(-0.001, 2), signed(0.25)], ["+0.50", "0.00", "+0.25"]);
   assert.deepEqual([bytes(80e9), bytes(512), bytes(null)], ["74.5 GB", "512 B", "–"]);
-  assert.deepEqual([duration(0.21), duration(42), duration(125), duration(3700)], ["0.2 s", "42 s", "2 min 5 s", "1 h 1 min"]);
+  assert.deepEqual([duration(0.21), duration(4.26), duration(42), duration(125), duration(3700)], ["210 ms", "4.3 s", "42 s", "2 min 5 s", "1 h 1 min"]);
   assert.deepEqual([plural(1, "filter"), plural(2, "class", "classes")], ["1 filter", "2 classes"]);
   assert.equal(shorten("layer3.2.conv1", 8), "….conv1".slice(0, 1) + "2.conv1");
   assert.equal(half(0.5), 0.98);

@@ -1,8 +1,9 @@
 // The canvas's colours by theme.
-import { sequence } from "../colour";
+import { parse, sequence } from "../colour";
 import type { Ink } from "./draw";
 
-export function inkOf(dark: boolean, back: string): Ink {
+export function inkOf(dark: boolean, ground: string): Ink {
+  const back = parse(ground) ? ground : dark ? "#14171c" : "#ffffff"; // no colour yet while the root is not in the page
   return dark
     ? {
         text: "#e4e7ec", muted: "#a0a8b4", back, edge: [148, 170, 204], incoming: [110, 190, 255], outgoing: [255, 178, 102], ring: "#7cc4ff",

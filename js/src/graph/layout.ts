@@ -37,9 +37,9 @@ export interface Box {
 
 export const HEIGHT = 1000;
 const MIN_PITCH = 36;
-const MAX_PITCH = 420;
+const MAX_PITCH = 560;
 const FILL = 0.52; // share of the pitch that a grid may take; the rest is for edges
-const MAX_CELL = 46;
+const MAX_CELL = 54;
 
 /** Grid of `units` square cells, the largest that fits into width x height. */
 export function grid(units: number, width: number, height: number, maxCell = MAX_CELL): { across: number; down: number; cell: number } {
@@ -60,7 +60,7 @@ export function layout(layers: LayerInfo[], aspect: number, lane = 0): Layout {
   const room = HEIGHT - 2 * lane;
   const sizes = layers.map((layer) => {
     const named = layer.isOutput && layer.units <= 40;
-    return named ? { across: 1, down: layer.units, cell: Math.min(1.6 * MAX_CELL, room / layer.units) } : grid(layer.units, limit, room);
+    return named ? { across: 1, down: layer.units, cell: Math.min(1.4 * MAX_CELL, room / layer.units) } : grid(layer.units, limit, room);
   });
   const halves = sizes.map(({ across, cell }) => (across * cell) / 2);
   const [first, last] = [halves[0] ?? 0, halves[n - 1] ?? 0];

@@ -119,7 +119,7 @@ function controls(scope: Scope, view: GraphView, gestures: Gestures): HTMLElemen
   return h(
     "div", { class: "cw-toolbar" },
     h("label", { for: ruleId }, "Importance"), rule,
-    h("label", { for: edgesId, title: "How many of the strongest edges between the shown layers are drawn" }, "Strongest edges"), slider, shown,
+    h("span", { class: "cw-together" }, h("label", { for: edgesId, title: "How many of the strongest edges between the shown layers are drawn" }, "Strongest edges"), slider, shown),
     h("span", { class: "cw-zoom" }, button("−", "Zoom out", "cw-zoom-out", () => gestures.zoom(1 / 1.4)),
     button("+", "Zoom in", "cw-zoom-in", () => gestures.zoom(1.4)),
     button("⤢", "Fit the whole graph", "cw-fit", () => view.fit())),

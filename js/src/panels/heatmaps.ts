@@ -4,6 +4,7 @@ import { h, options, text, uid } from "../dom";
 import { number, percent } from "../format";
 import type { Scope } from "../scope";
 import type { Heatmap } from "../state";
+import type { MapInfo } from "../types";
 import { pairs } from "../units";
 import { paintImage, thumbnail } from "./images";
 
@@ -46,6 +47,12 @@ export function paintMap(canvas: HTMLCanvasElement, { map, shape, data }: Heatma
     picture.data[4 * k + 3] = Math.round(255 * opacity * Math.min(1, 0.12 + 1.1 * Math.abs(value)));
   });
   pen.putImageData(picture, 0, 0);
+}
+
+/** Signed maps are scaled by their larger end: the other end stops where its value is. */
+function rampOf({ low, high, signed }: MapInfo, dark: boolean): string {
+  const reach = Math.max(1e-12, Math.abs(low), Math.abs(high));
+  return signed ? gradient(diverging(dark), low / reach, high / reach) : gradient(heat);
 }
 
 export function heatmaps(scope: Scope): HTMLElement {
@@ -122,7 +129,7 @@ export function heatmaps(scope: Scope): HTMLElement {
       text(each.missing, present ? "" : why(each.kind));
       text(each.low, present ? number(found!.map.low, 2) : "");
       text(each.high, present ? number(found!.map.high, 2) : "");
-      each.ramp.style.background = present ? gradient(found!.map.signed ? diverging(scope.dark) : heat, found!.map.signed ? -1 : 0, 1) : "";
+      each.ramp.style.background = present ? rampOf(found!.map, scope.dark) : "";
       if (present) paintMap(each.over, found!, Number(opacity.value) / 100, scope.dark);
       else each.over.width = 0;
     }

@@ -17,11 +17,11 @@ export function inspector(scope: Scope): HTMLElement {
   const heading = h("h3", { test: "cw-inspector-title" });
   const zero = h("button", { type: "button", class: "cw-zero", test: "cw-zero", onclick: () => session.toggle(session.get("selected") ?? {}) });
   const picture = weightsPicture();
-  const facts = h("dl", { class: "cw-facts" });
+  const facts = h("div", { class: "cw-facts", test: "cw-facts" });
   const ranks = h("div", { class: "cw-ranks", test: "cw-ranks" });
   const parents = h("div", { class: "cw-relatives", test: "cw-parents" });
   const children = h("div", { class: "cw-relatives", test: "cw-children" });
-  const notes = h("ul", { class: "cw-notes" });
+  const notes = h("div", { class: "cw-notes", test: "cw-notes" });
   const one = h(
     "div", { class: "cw-one" },
     h("div", { class: "cw-beside" }, picture.element, facts),
@@ -36,7 +36,7 @@ export function inspector(scope: Scope): HTMLElement {
   let run = 0;
 
   function fact(name: string, value: string, title = ""): HTMLElement[] {
-    return [h("dt", { title }, name), h("dd", {}, value)];
+    return [h("span", { class: "cw-sub", title }, name), h("span", { class: "cw-number" }, value)];
   }
 
   function relative(each: Relative, top: number): HTMLElement {
@@ -61,9 +61,9 @@ export function inspector(scope: Scope): HTMLElement {
     facts.replaceChildren(
       ...fact("response", info.response ? `${number(info.response.mean)} ± ${number(info.response.sd)}` : "–", "mean ± standard deviation over the collected images"),
       ...fact("R²", number(info.r2), "share of the response's variance that its parents explain"),
-      ...fact("R² held out", number(info.heldoutR2), "the same on images that the equation has not seen"),
+      ...fact("R², held out", number(info.heldoutR2), "the same on images that the equation has not seen"),
     );
-    if (!collected) facts.append(h("dd", { class: "cw-sub cw-wide" }, "Press Collect for the response and the equation."));
+    if (!collected) facts.append(h("span", { class: "cw-sub cw-wide" }, "Press Collect for the response and the equation."));
     const entries = RULES.filter(([rule]) => info.importance[rule]).map(([rule]) => [rule, info.importance[rule]] as const);
     ranks.replaceChildren(...entries.map(([rule, { value, rank, of }]) => {
       const bar = h("i");
@@ -75,7 +75,7 @@ export function inspector(scope: Scope): HTMLElement {
     if (!entries.length) ranks.append(h("span", { class: "cw-sub" }, session.layer(info.layer)?.isOutput ? "A class has no importance: it is what the filters act on." : "Press Collect to learn the importances."));
     relatives(parents, info.parents, "none: it reads the image");
     relatives(children, info.children, session.layer(info.layer)?.isOutput ? "none: a class" : "none");
-    notes.replaceChildren(...info.notes.map((note) => h("li", {}, note)));
+    notes.replaceChildren(...info.notes.map((note) => h("div", {}, note)));
   }
 
   function showMany(): void {
