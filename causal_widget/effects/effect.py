@@ -163,7 +163,9 @@ class Effect:
         head += f"{self.flipped:,} predictions changed</p>"
         tables = [self.summary()] if self.accuracy is not None else []
         tables.append(self.table())
-        return head + "".join(table.to_html(float_format="{:.4f}".format, escape=True) for table in tables)
+        return head + "".join(
+            table.to_html(float_format="{:.4f}".format, escape=True, max_rows=40) for table in tables
+        )
 
 
 def _bars(

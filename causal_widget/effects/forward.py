@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from causal_widget.errors import DataError, NonFiniteError, UnsupportedModelError
 from causal_widget.graph import FilterGraph, watch
-from causal_widget.guard import guarded
+from causal_widget.guard import bare, guarded
 from causal_widget.interventions import Intervention, Lever
 from causal_widget.jobs import Progress
 from causal_widget.responses import Batch, batches, check_range, count_images
 
-__all__ = ["Consume", "for_each_setting", "logits_of"]
+__all__ = ["Consume", "floating_type", "for_each_setting", "logits_of"]
 
 Logits = Float64[np.ndarray, "image class"]
 Labels = Int64[np.ndarray, " image"]
@@ -52,24 +52,31 @@ def for_each_setting(
     device, max_batches, progress
         Where to run, when to stop, whom to tell. The progress counts images times settings.
     """
+    network, told = bare(model), progress or Progress()
     lever = Lever(graph, [one for one in settings if one is not None]) if graph is not None else None
-    told = progress or Progress()
-    with (
-        guarded(model, device) as guard,
-        watch(model, graph, lever.handlers) if graph and lever else nullcontext(),
-    ):
+    watched = (
+        watch(network, graph, lever.handlers) if graph is not None and lever is not None else nullcontext()
+    )
+    with guarded(network, device) as guard, watched:
         total = count_images(loader, max_batches)
         told.start(None if total is None else total * len(settings))
-        for batch in batches(loader, guard.device, max_batches):
-            labels = _labels(batch)
-            for position, setting in enumerate(settings):
-                if lever is not None:
-                    lever.pull(setting)
-                logits = _numbers(_run(model, graph, batch), batch)
-                check_range(batch.labels, batch.index, logits.shape[1])
-                consume(position, logits, labels)
-                told.advance(len(batch.images))
-        told.finish()
+        try:
+            for batch in batches(loader, guard.device, max_batches, dtype=floating_type(network)):
+                labels = _labels(batch)
+                for position, setting in enumerate(settings):
+                    if lever is not None:
+                        lever.pull(setting)
+                    logits = _numbers(_run(network, graph, batch), batch)
+                    check_range(batch.labels, batch.index, logits.shape[1])
+                    consume(position, logits, labels)
+                    told.advance(len(batch.images))
+        finally:
+            told.finish()
+
+
+def floating_type(model: nn.Module) -> torch.dtype | None:
+    """Give the type of the network's weights, which its images must have."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
 
 
 def logits_of(

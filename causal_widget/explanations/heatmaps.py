@@ -10,9 +10,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from causal_widget.effects import floating_type
 from causal_widget.errors import ArgumentError, DataError, NonFiniteError
 from causal_widget.graph import FilterGraph, Layer, as_maps, watch
-from causal_widget.guard import guarded
+from causal_widget.guard import bare, guarded
 from causal_widget.interventions import Intervention, Lever
 
 __all__ = ["difference", "heatmap"]
@@ -125,10 +126,12 @@ def _maps(
 
     lever = Lever(graph, [one for one in settings if one is not None])
     handlers = [*lever.handlers, (chosen.name, chosen.site(site), read)]
-    with guarded(model, device) as guard, watch(model, graph, handlers):
+    network = bare(model)
+    with guarded(network, device) as guard, watch(network, graph, handlers):
+        given = batch.to(guard.device, floating_type(network))
         for setting in settings:
             lever.pull(setting)
-            model(batch.to(guard.device))
+            network(given)
     return [_upsampled(maps, batch, chosen) for maps in seen]
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from causal_widget.graph import FilterGraph, watch
-from causal_widget.guard import guarded
+from causal_widget.guard import bare, guarded
 from causal_widget.interventions.intervention import Intervention
 
 Handler = tuple[str, str, Callable[[Tensor], Tensor | None]]
@@ -107,8 +107,8 @@ def intervene(
     ArgumentError
         If a unit is a class of the output.
     """
-    checked = intervention.checked(graph)
+    network, checked = bare(model), intervention.checked(graph)
     lever = Lever(graph, [checked])
-    with guarded(model, device, grad), watch(model, graph, lever.handlers):
+    with guarded(network, device, grad), watch(network, graph, lever.handlers):
         lever.pull(checked)
-        yield model
+        yield network

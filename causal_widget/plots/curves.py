@@ -60,7 +60,7 @@ def pruning_lines(
     axes.set_ylabel("accuracy, %", fontsize=9)
     axes.set_title(f"Accuracy on {n:,} images after pruning", fontsize=10, loc="left")
     axes.set_ylim(bottom=0, top=max(100 * baseline * 1.06, 5))
-    axes.legend(fontsize=8, loc="best", facecolor="white", edgecolor="none", framealpha=0.9)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3, frameon=False)
     quiet(axes)
     return figure
 

@@ -12,7 +12,7 @@ from causal_widget.plots.style import Picture, known_cmap, picture
 
 __all__ = ["filter_weights", "heatmap_overlay"]
 
-MAX_ROWS = 64
+MAX_ROWS, MAX_CHANNELS = 64, 32
 
 
 def heatmap_overlay(
@@ -103,7 +103,9 @@ def filter_weights(
     shown = weights[:n_filters]
     if shown.shape[1] in (1, 3):
         return _grid(shown, figsize, title)
-    return _rows(shown[:MAX_ROWS], figsize, title)
+    if shown.shape[1] > MAX_CHANNELS:
+        title = f"{title}; the first {MAX_CHANNELS} of {shown.shape[1]} input channels"
+    return _rows(shown[:MAX_ROWS, :MAX_CHANNELS], figsize, title)
 
 
 def _grid(

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 
 from causal_widget.errors import ArgumentError, UnsupportedModelError
 from causal_widget.graph import FilterGraph, Layer
+from causal_widget.guard import bare
 
 __all__ = ["remove_filters"]
 
@@ -50,7 +51,7 @@ def remove_filters(model: nn.Module, graph: FilterGraph, units: Mapping[str, Ite
             raise ArgumentError(
                 f'filters of "{name}" cannot be removed: it is no convolution, or gives the classes'
             )
-    pruned = copy.deepcopy(model)
+    pruned = copy.deepcopy(bare(model))
     with torch.no_grad():
         for name, filters in checked.items():
             for layer in _calls(graph, graph.layer(name)):

@@ -274,3 +274,24 @@ def test_large_logits_do_not_overflow() -> None:
     assert found.loss == pytest.approx(5000)
     assert np.isfinite(found.probabilities).all()
     assert isinstance(Effect(Intervention({}), found, found).flipped, int)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_images_take_the_type_of_the_weights(dtype: torch.dtype) -> None:
+    model, x = seeded(Plain), images()
+    expected = evaluate(model, [x]).logits
+    found = evaluate(seeded(Plain).to(dtype), [x])
+    assert found.logits.dtype == np.float64
+    np.testing.assert_allclose(found.logits, expected, atol=1e-5 if dtype is torch.float64 else 0.1)
+
+
+def test_wrapped_models_are_run_bare() -> None:
+    model, x = seeded(Plain), images()
+    graph, setting = trace(model, x), Intervention({"conv1": [0]})
+    wrapped = nn.DataParallel(model)
+    np.testing.assert_array_equal(
+        effect_of(wrapped, graph, setting, [x]).after.logits,
+        effect_of(model, graph, setting, [x]).after.logits,
+    )
+    with pytest.raises(UnsupportedModelError, match="str"):
+        evaluate("model", [x])  # type: ignore[arg-type]
