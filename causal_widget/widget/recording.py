@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend, Choices
 
 EDGE_BYTES, UNIT_BYTES, MAP_BYTES = 6_000_000, 3_000_000, 4_000_000
-EFFECT_SECONDS, MAP_SECONDS = 5.0, 10.0
+UNIT_SECONDS, EFFECT_SECONDS, MAP_SECONDS = 10.0, 5.0, 10.0
 
 
 @dataclass
@@ -74,6 +74,22 @@ def record(backend: Backend, choices: Choices, selected: Mapping[str, Iterable[i
 
 
 @dataclass
+class _Budget:
+    room: float
+    seconds: float
+    missing: int = 0
+
+    def __post_init__(self) -> None:
+        self._ends = time.perf_counter() + self.seconds
+
+    def spent(self) -> bool:
+        """Say whether there is no room or no time for one more, and count it as missing if so."""
+        over = self.room <= 0 or time.perf_counter() > self._ends
+        self.missing += over
+        return over
+
+
+@dataclass
 class _Asking:
     backend: Backend
     choices: Choices
@@ -103,14 +119,14 @@ def _edges(asking: _Asking) -> None:
 
 
 def _units(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
-    room, missing = UNIT_BYTES, 0
+    budget = _Budget(UNIT_BYTES, UNIT_SECONDS)
     for layer, unit in _by_interest(asking, selected):
-        if room <= 0:
-            missing += 1
-            continue
-        room -= asking.ask(["unit", layer, unit], "unit", layer=layer, unit=unit)
-    if missing:
-        asking.recording.left_out.append(f"Details of {missing:,} units were left out for size.")
+        if not budget.spent():
+            budget.room -= asking.ask(["unit", layer, unit], "unit", layer=layer, unit=unit)
+    if budget.missing:
+        asking.recording.left_out.append(
+            f"Details of {budget.missing:,} units were left out for size or time."
+        )
 
 
 def _by_interest(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> Iterator[tuple[str, int]]:
@@ -135,34 +151,29 @@ def _do(asking: _Asking, ablated: Mapping[str, Iterable[int]]) -> list[Any]:
 def _effects(asking: _Asking) -> None:
     """Effects of what is zeroed now, of nothing, and of single filters while there is time."""
     graph = asking.backend.explainer.graph
-    ends, missing = time.perf_counter() + EFFECT_SECONDS, 0
     now = {layer: list(units) for layer, units in asking.choices.ablated.items()}
     singles = [{layer.name: [u]} for layer in graph.hidden_conv_layers for u in range(layer.units)]
+    budget = _Budget(1, EFFECT_SECONDS)
     for i, ablated in enumerate([now, {}, *singles]):
-        if i > 1 and time.perf_counter() > ends:
-            missing += 1
-            continue
-        asking.ask(["effect", _do(asking, ablated)], "effect", ablated=ablated)
-    asking.recording.left_out.append(
-        "Effects are there for what was zeroed when it was written and for single filters."
-    )
-    if missing:
-        asking.recording.left_out.append(f"Effects of {missing:,} single filters were left out.")
+        if i < 2 or not budget.spent():
+            asking.ask(["effect", _do(asking, ablated)], "effect", ablated=ablated)
+    left_out = asking.recording.left_out
+    left_out.append("Effects are there for what was zeroed when it was written and for single filters.")
+    if budget.missing:
+        left_out.append(f"Effects of {budget.missing:,} single filters were left out.")
 
 
 def _maps(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
     """Heatmaps of every layer and image, then of every filter as well, while there is room and time."""
     now = _do(asking, asking.choices.ablated)
-    room, missing, ends = MAP_BYTES, 0, time.perf_counter() + MAP_SECONDS
+    budget = _Budget(MAP_BYTES, MAP_SECONDS)
     for image, layer, pair in _maps_by_interest(asking, selected):
-        if room <= 0 or time.perf_counter() > ends:
-            missing += 1
-            continue
-        where, unit = (None, None) if pair is None else pair
-        key = ["heatmap", image, layer, unit, where, asking.choices.rule, now]
-        room -= asking.ask(key, "heatmap", image=image, layer=layer, unit=unit, unitLayer=where)
-    if missing:
-        asking.recording.left_out.append(f"{missing:,} heatmaps were left out for size or time.")
+        if not budget.spent():
+            where, unit = (None, None) if pair is None else pair
+            key = ["heatmap", image, layer, unit, where, asking.choices.rule, now]
+            budget.room -= asking.ask(key, "heatmap", image=image, layer=layer, unit=unit, unitLayer=where)
+    if budget.missing:
+        asking.recording.left_out.append(f"{budget.missing:,} heatmaps were left out for size or time.")
 
 
 def _maps_by_interest(

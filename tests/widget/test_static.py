@@ -27,6 +27,7 @@ def small(monkeypatch):
     """Record a few heatmaps, and however slow this machine is, all effects."""
     monkeypatch.setattr(recording, "MAP_BYTES", 60_000)
     monkeypatch.setattr(recording, "MAP_SECONDS", 600.0)
+    monkeypatch.setattr(recording, "UNIT_SECONDS", 600.0)
     monkeypatch.setattr(recording, "EFFECT_SECONDS", 600.0)
 
 

@@ -91,13 +91,17 @@ def _strongest(backend: Backend, i: int, number: int, parents: bool) -> list[dic
     wiring, scm = backend.explainer.graph.wirings[i], backend.explainer.scm
     other = wiring.source if parents else wiring.target
     across = (number, slice(None)) if parents else (slice(None), number)
-    sizes = backend.store.strengths(i)[across]
-    best = [int(k) for k in np.argsort(-sizes, kind="stable")[:N_RELATIVES] if sizes[k] > 0]
     if scm is None:
-        return [_relative(other, k, None, None, sizes[k]) for k in best]
-    plain = scm.coefficients(wiring.source, wiring.target)[across]
+        norms = backend.store.strengths(i)[across]
+        return [_relative(other, k, None, None, norms[k]) for k in _largest(norms)]
     standardised = scm.standardised(wiring.source, wiring.target)[across]
+    plain = scm.coefficients(wiring.source, wiring.target)[across]
+    best = _largest(np.nan_to_num(np.abs(standardised)))
     return [_relative(other, k, plain[k], standardised[k], None) for k in best]
+
+
+def _largest(sizes: np.ndarray[Any, Any]) -> list[int]:
+    return [int(k) for k in np.argsort(-sizes, kind="stable")[:N_RELATIVES] if sizes[k] > 0]
 
 
 def _relative(layer: str, unit_: int, plain: Any, standardised: Any, weight: Any) -> dict[str, Any]:
