@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser import lab as servers
 from tests.browser.notebook_page import NotebookPage
@@ -17,6 +17,7 @@ QUIET = (
     *("--disable-sync", "--no-first-run", "--disable-dev-shm-usage"),
 )
 HERE = Path(__file__).parent
+expect.set_options(timeout=15_000)  # other tests run beside this one
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,7 +50,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def desk(lab: servers.Lab, chromium: Browser) -> Iterator[Callable[..., NotebookPage]]:
-    """Give a way to open notebooks; on the way out every page is closed and every kernel ended."""
+    """Give a way to open notebooks; on the way out their pages are closed and their kernels ended."""
     pages: list[NotebookPage] = []
 
     def open_one(name: str, *, kernel: bool = True, width: int = 1500, height: int = 1100) -> NotebookPage:
@@ -60,7 +61,7 @@ def desk(lab: servers.Lab, chromium: Browser) -> Iterator[Callable[..., Notebook
     yield open_one
     for notebook in pages:
         notebook.page.context.close()
-    lab.stop_kernels()
+        lab.stop_kernels(notebook.name)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def leave_screenshots(test: pytest.Item, pages: list[NotebookPage], folder: Path
     report = getattr(test, "report", None)
     if report is not None and report.passed:
         return
-    for number, notebook in enumerate(pages):
+    for number, notebook in enumerate(page for page in pages if not page.page.is_closed()):
         notebook.screenshot(folder / f"failed-{test.name}-{number}.png")
 
 

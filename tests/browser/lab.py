@@ -35,9 +35,11 @@ class Lab:
             body = reply.read()
         return json.loads(body) if body else None
 
-    def stop_kernels(self) -> None:
-        """End every session and kernel, as closing the laptop would."""
+    def stop_kernels(self, notebook: str | None = None) -> None:
+        """End the kernels of one notebook, or all of them, as closing the laptop would."""
         for session in self.api("sessions"):
+            if notebook not in (None, session["path"]):
+                continue
             self.api(f"sessions/{session['id']}", "DELETE")
 
 

@@ -43,7 +43,7 @@ class NotebookPage:
     """One browser page with one notebook."""
 
     def __init__(self, page: Page, lab: Lab) -> None:
-        self.page, self.lab = page, lab
+        self.page, self.lab, self.name = page, lab, ""
         self.errors: list[str] = []
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
@@ -58,6 +58,7 @@ class NotebookPage:
 
     def open(self, name: str, kernel: bool = True) -> "NotebookPage":
         """Open a notebook of the server's folder, with a kernel or (as a reader would) without one."""
+        self.name = name
         self.page.goto(f"{self.lab.url}/lab/tree/{name}?reset")
         return self._ready(kernel)
 

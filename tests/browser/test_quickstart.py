@@ -30,7 +30,7 @@ def notebook(module_desk, lab, root) -> NotebookPage:
 @pytest.fixture
 def view(notebook, request, artifacts) -> Iterator[WidgetView]:
     notebook.kernel_runs(RESET)
-    seen = WidgetView(notebook).ready()
+    seen = WidgetView(notebook.page).ready()
     yield seen
     leave_screenshots(request.node, [notebook], artifacts)
     seen.no_error()
@@ -131,7 +131,7 @@ def test_a_reload_finds_the_same_state(view, notebook, artifacts):
     accuracy = view.part("accuracy-after").inner_text()
     notebook.save()
     notebook.reload()
-    again = WidgetView(notebook).ready()
+    again = WidgetView(notebook.page).ready()
     expect(again.part("panel-interventions")).to_be_visible()
     again.wait_effect()
     expect(again.part("accuracy-after")).to_have_text(accuracy)

@@ -2,9 +2,7 @@
 
 import re
 
-from playwright.sync_api import Locator, expect
-
-from tests.browser.notebook_page import NotebookPage
+from playwright.sync_api import Locator, Page, expect
 
 SLOW = 60_000
 NUMBER = re.compile(r"[-+\u2212]?\d+(?:\.\d+)?")
@@ -18,9 +16,9 @@ def numbers(text: str) -> list[float]:
 class WidgetView:
     """The `which`-th view on the page."""
 
-    def __init__(self, notebook: NotebookPage, which: int = 0) -> None:
-        self.notebook = notebook
-        self.root = notebook.page.get_by_test_id("cw-root").nth(which)
+    def __init__(self, page: Page, which: int = 0) -> None:
+        self.page = page
+        self.root = page.get_by_test_id("cw-root").nth(which)
         expect(self.root).to_be_visible(timeout=SLOW)
         self.root.scroll_into_view_if_needed()
 
@@ -31,7 +29,7 @@ class WidgetView:
     def ready(self) -> "WidgetView":
         """Wait until the kernel has answered and the graph is there."""
         expect(self.part("model")).not_to_have_text(re.compile(r"^\W*$"), timeout=SLOW)
-        self.notebook.page.wait_for_function(
+        self.page.wait_for_function(
             "root => root.cwUnitPosition('conv1', 0) !== null", arg=self.root.element_handle(), timeout=SLOW
         )
         return self
@@ -43,13 +41,13 @@ class WidgetView:
         return found["x"], found["y"]
 
     def click(self, layer: str, unit: int) -> None:
-        self.notebook.page.mouse.click(*self.position(layer, unit))
+        self.page.mouse.click(*self.position(layer, unit))
 
     def double_click(self, layer: str, unit: int) -> None:
-        self.notebook.page.mouse.dblclick(*self.position(layer, unit))
+        self.page.mouse.dblclick(*self.position(layer, unit))
 
     def hover(self, layer: str, unit: int) -> None:
-        self.notebook.page.mouse.move(*self.position(layer, unit))
+        self.page.mouse.move(*self.position(layer, unit))
 
     def open(self, panel: str) -> None:
         self.part(f"tab-{panel}").click()
