@@ -17,8 +17,8 @@ from causal_widget.scm.model import StructuralCausalModel
 from causal_widget.scm.solve import solve, solve_stack
 
 ESTIMATORS = ("ridge", "linear")
-# On a CIFAR-10 ResNet-20, mean held-out R2 was best at a hundredth of the parents' variance with 3,200 images,
-# and with 400 far better there than with 1e-6 (.58 against .49).
+# On a CIFAR-10 ResNet-20, mean held-out R2 was best at a hundredth of the parents' variance with 3,200
+# images, and with 400 far better there than with 1e-6 (.58 against .49).
 RIDGE = 1e-2
 Array = NDArray[np.float64]
 
