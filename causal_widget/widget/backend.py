@@ -179,6 +179,7 @@ class Backend:
             if not isinstance(error, Exception):
                 raise
         else:
+            self.devices = list_devices()
             self.observe()
             self._tell(self._current(task).ended("done", str(reply.result.get("message", ""))))
 

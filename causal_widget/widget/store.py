@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -36,6 +37,7 @@ class Store:
         self._seen = self._now()
         self._cache: dict[Hashable, Any] = {}
         self._recent: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
 
     def _now(self) -> tuple[Any, ...]:
         return (self._explainer.graph, self._explainer.collection, self._explainer.scm)
@@ -62,13 +64,17 @@ class Store:
     def recall(self, key: Hashable, make: Callable[[], T]) -> T:
         """Give what was made for `key` if that is not too long ago; only the latest are kept."""
         recent = self._recent
-        if key not in recent:
-            recent[key] = make()
+        with self._lock:
+            if key in recent:
+                recent.move_to_end(key)
+                known: T = recent[key]
+                return known
+        made = make()
+        with self._lock:
+            recent[key] = made
             while len(recent) > RECENT:
                 recent.popitem(last=False)
-        recent.move_to_end(key)
-        value: T = recent[key]
-        return value
+        return made
 
     def weights_key(self, device: str = "") -> Hashable:
         """Give a value that changes when the network's weights are written to, or the device is another."""

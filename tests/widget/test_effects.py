@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,16 @@ def test_strip_says_each_images_prediction_before_and_after(page, demo):
         assert said["before"]["p"] == pytest.approx(float(before[k].max()), abs=1e-5)
         assert said["after"]["cls"] == int(after[k].argmax())
         assert said["after"]["p"] == pytest.approx(float(after[k].max()), abs=1e-5)
+
+
+def test_a_toggle_is_answered_at_once(page):
+    page.ask("effect")
+    seconds = []
+    for unit in range(6):
+        began = time.perf_counter()
+        page.ask("effect", ablated={"conv1": [unit]})
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 0.3
 
 
 def test_no_intervention_has_no_effect(page):
