@@ -1,65 +1,38 @@
 // What one model's views share: the connection, what the kernel said, and the person's choices (the traits).
+import { EffectWatch } from "./effect";
 import { Emitter } from "./emitter";
-import { Client, RequestError, type Reply } from "./protocol";
-import { chunks, unitKey, without } from "./units";
+import { Known } from "./known";
+import { Client, RequestError } from "./protocol";
+import { heatmapsOf, type Heatmap, type Images, type Message, type Unit } from "./records";
+import { countUnits, toggled, without, withUnits } from "./units";
 import {
-  CHOICES, type Choice, type Choices, type CurveInfo, type EffectInfo, type GraphInfo, type ImagesInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
-  type Model, type UnitInfo, type Units,
+  CHOICES, type Choice, type Choices, type CurveInfo, type EffectInfo, type GraphInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
+  type Model, type Units,
 } from "./types";
 
 export type Topic = Choice | "state" | "graph" | "importance" | "edges" | "job" | "effect" | "images" | "curve" | "message" | "revision";
 
-export interface Unit {
-  info: UnitInfo;
-  weights: Float32Array | null;
-}
-export interface Images {
-  info: ImagesInfo;
-  shape: number[];
-  data: Uint8Array;
-}
-export interface Heatmap {
-  map: MapInfo;
-  shape: number[];
-  data: Float32Array;
-}
-export interface Message {
-  kind: "error" | "note";
-  text: string;
-}
-
-const EFFECT_DELAY = 60;
 const EFFECT_TIMEOUT = 900_000;
-const UNIT_CACHE = 300;
 
 export class Session {
   readonly events = new Emitter<Topic>();
   readonly client: Client;
   kernel: KernelState | null = null;
-  graph: GraphInfo | null = null;
   job: Job | null = null;
-  images: Images | null = null;
-  effect: EffectInfo | null = null;
-  effectWaiting = false;
-  curve: CurveInfo | null = null;
   message: Message | null = null;
   unreachable = false;
-  /** One matrix a wiring, by its position in the graph; null until it arrived. */
-  edges: (Uint8Array | null)[] = [];
-  edgeSource: string | null = null;
-
-  private readonly importances = new Map<string, Float32Array | "asked">();
-  private readonly units = new Map<string, Promise<Unit>>();
-  private readonly edgesAsked = new Set<number>();
-  private readonly offsets = new Map<string, number>();
+  private readonly known: Known;
   private revision = -1;
-  private generation = 0;
-  private effectTimer: ReturnType<typeof setTimeout> | null = null;
-  private effectRun = 0;
+  private readonly effects = new EffectWatch({
+    ask: async (intervention) => (await this.client.request<EffectInfo>("effect", intervention, EFFECT_TIMEOUT)).result,
+    changed: () => this.events.emit("effect"),
+    failed: (error) => this.fail(error, "Effect"),
+  });
   private readonly handlers: [string, () => void][] = [];
 
   constructor(private readonly model: Model) {
     this.client = new Client(model, { job: (job) => this.onJob(job), changed: (state) => this.onChanged(state), refused: (trait, message) => this.fail(message, `Choice of ${trait}`) });
+    this.known = new Known(this.client, (topic) => this.events.emit(topic), (error, what) => this.fail(error, what));
     for (const name of CHOICES) {
       const handler = () => this.onChoice(name);
       this.handlers.push([`change:${name}`, handler]);
@@ -70,8 +43,7 @@ export class Session {
 
   close(): void {
     for (const [event, handler] of this.handlers) this.model.off(event, handler);
-    if (this.effectTimer) clearTimeout(this.effectTimer);
-    this.effectRun++;
+    this.effects.stop();
     this.client.close();
     this.events.clear();
   }
@@ -99,75 +71,87 @@ export class Session {
   }
 
   setAblated(layer: string, units: number[], zero: boolean): void {
-    const rest = without(this.get("ablated") ?? {}, layer, units);
-    if (zero) rest[layer] = [...(rest[layer] ?? []), ...units].sort((a, b) => a - b);
-    this.set("ablated", rest);
+    const ablated = this.get("ablated") ?? {};
+    this.set("ablated", zero ? withUnits(ablated, layer, units) : without(ablated, layer, units));
   }
 
   /** Zeroes all the given units, or restores them if all of them are zeroed already. */
   toggle(units: Units): void {
     const entries = Object.entries(units).filter(([layer]) => !this.layer(layer)?.isOutput);
-    const zero = !entries.every(([layer, list]) => list.every((unit) => this.isAblated(layer, unit)));
-    let ablated = this.get("ablated") ?? {};
-    for (const [layer, list] of entries) {
-      ablated = without(ablated, layer, list);
-      if (zero) ablated[layer] = [...(ablated[layer] ?? []), ...list].sort((a, b) => a - b);
-    }
-    if (entries.length) this.set("ablated", ablated);
+    if (entries.length) this.set("ablated", toggled(this.get("ablated") ?? {}, Object.fromEntries(entries)));
     else if (Object.keys(units).length) this.note("Classes are read, not zeroed: choose a filter.");
   }
 
-  // -- what the kernel knows -----------------------------------------------------------------------
-
-  layer(name: string): LayerInfo | undefined {
-    return this.graph?.layers.find((layer) => layer.name === name);
+  get zeroed(): number {
+    return countUnits(this.get("ablated") ?? {});
   }
+
+  get effect(): EffectInfo | null {
+    return this.effects.current;
+  }
+
+  get effectWaiting(): boolean {
+    return this.effects.waiting;
+  }
+
+  private askEffect(): void {
+    this.effects.update(this.get("ablated") ?? {}, this.get("site"), this.zeroed);
+  }
+
+  // -- what the kernel knows -----------------------------------------------------------------------
 
   /** The rule that colours the graph: until something is collected only the weights can speak. */
   get shownRule(): string {
     return this.kernel && !this.kernel.collected ? "l1" : this.get("rule");
   }
 
-  /** Importances of one layer by a rule (a view, not a copy); null while they are on their way. */
+  get graph(): GraphInfo | null {
+    return this.known.graph;
+  }
+
+  get edges(): (Uint8Array | null)[] {
+    return this.known.edges;
+  }
+
+  get edgeSource(): string | null {
+    return this.known.edgeSource;
+  }
+
+  get images(): Images | null {
+    return this.known.images;
+  }
+
+  get curve(): CurveInfo | null {
+    return this.known.curve;
+  }
+
+  layer(name: string): LayerInfo | undefined {
+    return this.known.layer(name);
+  }
+
   importance(layer: string, rule = this.shownRule): Float32Array | null {
-    const all = this.importances.get(rule);
-    const offset = this.offsets.get(layer);
-    if (all === undefined) this.askImportance(rule);
-    if (!(all instanceof Float32Array) || offset === undefined) return null;
-    return all.subarray(offset, offset + (this.layer(layer)?.units ?? 0));
+    return this.known.importance(layer, rule);
   }
 
   unit(layer: string, unit: number): Promise<Unit> {
-    const key = unitKey(layer, unit);
-    let wanted = this.units.get(key);
-    if (!wanted) {
-      wanted = this.client.request<UnitInfo>("unit", { layer, unit }).then(({ result, arrays }) => ({ info: result, weights: (arrays[0]?.data as Float32Array) ?? null }));
-      wanted.catch(() => this.units.delete(key));
-      if (this.units.size >= UNIT_CACHE) this.units.delete(this.units.keys().next().value!);
-      this.units.set(key, wanted);
-    }
-    return wanted;
+    return this.known.unit(layer, unit);
   }
 
   async heatmaps(): Promise<Heatmap[]> {
     const [selected] = Object.entries(this.get("selected") ?? {}).filter(([name, list]) => list.length && !this.layer(name)?.isOutput);
-    const args = { image: this.get("image"), layer: this.get("heat_layer"), unit: selected ? selected[1][0] : null, unitLayer: selected ? selected[0] : null, ...this.intervention };
-    const { result, arrays } = await this.client.request<{ maps: MapInfo[] }>("heatmap", args, 120_000);
-    const present = result.maps ?? [];
-    // An absent map may come with or without an empty buffer of its own.
-    return arrays.length === present.length
-      ? present.map((map, k) => ({ map, shape: arrays[k].shape, data: arrays[k].data as Float32Array }))
-      : present.map((map) => {
-          const array = arrays.find(({ name }) => name === map.name);
-          return { map, shape: array?.shape ?? [0, 0], data: (array?.data as Float32Array) ?? new Float32Array() };
-        });
+    const args = { image: this.get("image"), layer: this.get("heat_layer"), unit: selected ? selected[1][0] : null, unitLayer: selected ? selected[0] : null, ablated: this.get("ablated") ?? {}, site: this.get("site") };
+    return heatmapsOf(await this.client.request<{ maps: MapInfo[] }>("heatmap", args, 120_000));
   }
 
   hello(): void {
+    const again = this.unreachable;
     this.unreachable = false;
     this.client
       .request<KernelState>("hello", {}, 20_000)
-      .then(({ result }) => this.onChanged(result))
+      .then(({ result }) => {
+        if (again) this.dismiss();
+        this.onChanged(result);
+      })
       .catch((error) => {
         if (error instanceof RequestError && error.kind === "Closed") return;
         this.unreachable = true;
@@ -232,7 +216,7 @@ export class Session {
   private onChoice(name: Choice): void {
     if (name === "ablated" || name === "site") this.askEffect();
     this.events.emit(name);
-    if (name === "layers") this.askEdges();
+    if (name === "layers") this.known.askEdges(this.get("layers") ?? []);
   }
 
   private onJob(job: Job): void {
@@ -245,7 +229,7 @@ export class Session {
     if (!news || !ended) return;
     if (job.state === "failed") this.say({ kind: "error", text: `${title(job)} failed: ${job.message || job.error || "no reason was given"}` });
     if (job.state === "cancelled" && job.kind !== "effect") this.note(`${title(job)} was cancelled. ${job.message}`.trim());
-    if (job.kind === "prune" && job.state === "done") this.askCurve();
+    if (job.kind === "prune" && job.state === "done") this.known.askCurve();
   }
 
   private onChanged(state: Partial<KernelState> & { revision: number }): void {
@@ -262,123 +246,17 @@ export class Session {
     if (state.revision === this.revision) return;
     if (!full) return this.hello(); // a poll that saw a new revision: ask for the whole state
     this.revision = state.revision;
-    this.refetch(first);
+    void this.renew();
   }
 
-  private refetch(first: boolean): void {
-    const generation = ++this.generation;
-    this.units.clear();
-    this.importances.clear();
-    this.client
-      .request<GraphInfo>("graph")
-      .then(({ result }) => {
-        if (generation !== this.generation) return;
-        this.graph = result;
-        let sum = 0;
-        for (const layer of result.layers) {
-          this.offsets.set(layer.name, sum);
-          sum += layer.units;
-        }
-        this.edges = result.wirings.map((_, k) => (first ? null : (this.edges[k] ?? null)));
-        this.edgesAsked.clear();
-        this.events.emit("graph");
-        this.events.emit("revision");
-        this.askImportance(this.shownRule);
-        this.askEdges();
-        this.askEffect();
-        this.askCurve();
-        this.askImages();
-      })
-      .catch((error) => this.fail(error, "Graph"));
-  }
 
-  private askImportance(rule: string): void {
-    if (!this.graph || this.importances.has(rule)) return;
-    const generation = this.generation;
-    this.importances.set(rule, "asked");
-    this.client
-      .request<{ rule: string }>("importance", { rule })
-      .then(({ arrays }) => {
-        if (generation !== this.generation) return;
-        this.importances.set(rule, arrays[0].data as Float32Array);
-        this.events.emit("importance");
-      })
-      .catch((error) => this.fail(error, "Importance"));
-  }
-
-  private async askEdges(): Promise<void> {
-    const graph = this.graph;
-    if (!graph) return;
-    const generation = this.generation;
-    const shown = new Set(this.get("layers") ?? []);
-    const wanted = graph.wirings.map((_, k) => k).filter((k) => !this.edgesAsked.has(k) && shown.has(graph.wirings[k].source) && shown.has(graph.wirings[k].target));
-    wanted.forEach((k) => this.edgesAsked.add(k));
-    try {
-      for (const group of chunks(wanted, (k) => graph.wirings[k].rows * graph.wirings[k].cols, 1 << 20)) {
-        const { result, arrays }: Reply<{ source: string }> = await this.client.request("edges", { wirings: group });
-        if (generation !== this.generation) return;
-        this.edgeSource = result.source;
-        group.forEach((wiring, k) => (this.edges[wiring] = arrays[k].data as Uint8Array));
-        this.events.emit("edges");
-      }
-    } catch (error) {
-      if (generation === this.generation) wanted.filter((k) => !this.edges[k]).forEach((k) => this.edgesAsked.delete(k));
-      this.fail(error, "Edges");
-    }
-  }
-
-  private askImages(): void {
-    if (!this.kernel?.nStrip) return;
-    this.client
-      .request<ImagesInfo>("images", {}, 120_000)
-      .then(({ result, arrays }) => {
-        this.images = { info: result, shape: arrays[0].shape, data: arrays[0].data as Uint8Array };
-        this.events.emit("images");
-      })
-      .catch((error) => this.fail(error, "Images"));
-  }
-
-  private askCurve(): void {
-    this.client
-      .request<{ curve: CurveInfo | null }>("pruning")
-      .then(({ result }) => {
-        this.curve = result.curve ?? this.curve;
-        this.events.emit("curve");
-      })
-      .catch((error) => this.fail(error, "Pruning"));
-  }
-
-  // -- the effect of the current do(): debounced, the latest wins, stale values stay until new ones come ------
-
-  private askEffect(): void {
-    const run = ++this.effectRun;
-    if (this.effectTimer) clearTimeout(this.effectTimer);
-    this.effectWaiting = this.zeroed > 0;
-    if (!this.zeroed) this.effect = null;
-    else this.effectTimer = setTimeout(() => this.runEffect(run), EFFECT_DELAY);
-    this.events.emit("effect");
-  }
-
-  /** The do() goes along with the question: choices travel on another lane and may come later. */
-  private get intervention(): { ablated: Units; site: string } {
-    return { ablated: this.get("ablated") ?? {}, site: this.get("site") };
-  }
-
-  get zeroed(): number {
-    return Object.values(this.get("ablated") ?? {}).reduce((sum, list) => sum + list.length, 0);
-  }
-
-  private async runEffect(run: number): Promise<void> {
-    try {
-      const { result } = await this.client.request<EffectInfo>("effect", this.intervention, EFFECT_TIMEOUT);
-      if (run !== this.effectRun) return;
-      this.effect = result;
-    } catch (error) {
-      if (run !== this.effectRun) return;
-      this.fail(error, "Effect");
-    }
-    this.effectWaiting = false;
-    this.events.emit("effect");
+  private async renew(): Promise<void> {
+    if (!(await this.known.renew())) return;
+    this.importance(this.graph!.layers[0].name);
+    this.known.askEdges(this.get("layers") ?? []);
+    this.askEffect();
+    this.known.askCurve();
+    if (this.kernel?.nStrip) this.known.askImages();
   }
 }
 

@@ -78,6 +78,16 @@ export function touching(matrices: Matrix[], wirings: WiringInfo[], layer: strin
   return edges;
 }
 
+export function subset(edges: EdgeList, keep: (k: number) => boolean): EdgeList {
+  const kept = emptyEdges(edges.length);
+  for (let k = 0; k < edges.length; k++) {
+    if (!keep(k)) continue;
+    for (const part of ["wiring", "row", "col", "value"] as const) kept[part][kept.length] = edges[part][k];
+    kept.length++;
+  }
+  return kept;
+}
+
 /** Mean strength 0..1 of a matrix's edges that exist, from its histogram: the weight of a ribbon. */
 export function meanStrength(counts: Uint32Array): number {
   let sum = 0;

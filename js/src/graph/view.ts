@@ -5,7 +5,7 @@ import type { Session } from "../state";
 import { unitKey, pairs } from "../units";
 import { fit, toScreen, toWorld, type Camera, type Margins } from "./camera";
 import { paintEdgeList, paintEdges, paintRing, paintUnits, paintZeroed, type Ink, type Pen } from "./draw";
-import { touching, type EdgeList } from "./edges";
+import { subset, touching, type EdgeList } from "./edges";
 import { inkOf } from "./ink";
 import { classNames, classNamesWidth, layerNames, namesFit, unitNumbers } from "./labels";
 import { pick, place, type Box, type Column, type Hit } from "./layout";
@@ -257,16 +257,10 @@ export class GraphView {
     for (const incoming of [true, false]) {
       const colour = incoming ? this.ink.incoming : this.ink.outgoing;
       this.pen.setLineDash(incoming ? [] : [5, 3]);
-      const part = this.part(edges, layer, incoming);
+      const part = subset(edges, (k) => (this.scene.wirings[edges.wiring[k]].target === layer) === incoming);
       paintEdgeList(this.pen, this.scene, part, this.camera, (strength) => ({ colour, alpha: 0.15 + (0.8 * strength) / top, width: 0.6 + (2 * strength) / top }));
     }
     this.pen.setLineDash([]);
-  }
-
-  private part(edges: EdgeList, layer: string, incoming: boolean): EdgeList {
-    const keep = Array.from({ length: edges.length }, (_, k) => k).filter((k) => (this.scene.wirings[edges.wiring[k]].target === layer) === incoming);
-    const pickFrom = <T extends Uint16Array | Uint32Array | Uint8Array>(array: T): T => (array as any).constructor.from(keep.map((k) => array[k]));
-    return { wiring: pickFrom(edges.wiring), row: pickFrom(edges.row), col: pickFrom(edges.col), value: pickFrom(edges.value), length: keep.length };
   }
 
   private markedClasses(): Set<number> {

@@ -3,7 +3,7 @@ import { diverging, gradient, heat } from "../colour";
 import { h, options, text, uid } from "../dom";
 import { number, percent } from "../format";
 import type { Scope } from "../scope";
-import type { Heatmap } from "../state";
+import type { Heatmap } from "../records";
 import type { MapInfo } from "../types";
 import { pairs } from "../units";
 import { paintImage, thumbnail } from "./images";

@@ -1,6 +1,6 @@
 // Thumbnails of the strip's images, shared by two panels.
 import { h } from "../dom";
-import type { Images } from "../state";
+import type { Images } from "../records";
 
 /** Draws image k (uint8, height x width x 3) at its own size; CSS scales it without smoothing when it is small. */
 export function paintImage(canvas: HTMLCanvasElement, images: Images, k: number): void {

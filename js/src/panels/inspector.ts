@@ -3,7 +3,7 @@ import { h, text } from "../dom";
 import { count, fixedSigned, number, percent, plural } from "../format";
 import { RULES, ruleLabel } from "../rules";
 import type { Scope } from "../scope";
-import type { Unit } from "../state";
+import type { Unit } from "../records";
 import type { Relative } from "../types";
 import { countUnits, pairs } from "../units";
 import { unitName } from "./graph";

@@ -1,0 +1,139 @@
+// What the kernel has said about graph, importances, edges, units, images and curve; fetched when asked for, forgotten when it changes.
+import type { Client, Reply } from "./protocol";
+import type { Images, Unit } from "./records";
+import type { CurveInfo, GraphInfo, ImagesInfo, LayerInfo, UnitInfo } from "./types";
+import { chunks, unitKey } from "./units";
+
+const UNIT_CACHE = 300;
+const EDGE_BYTES = 1 << 20; // of edges in one request
+
+export class Known {
+  graph: GraphInfo | null = null;
+  images: Images | null = null;
+  curve: CurveInfo | null = null;
+  /** One matrix a wiring, by its position in the graph; null until it arrived. */
+  edges: (Uint8Array | null)[] = [];
+  edgeSource: string | null = null;
+
+  private readonly importances = new Map<string, Float32Array | "asked">();
+  private readonly units = new Map<string, Promise<Unit>>();
+  private readonly edgesAsked = new Set<number>();
+  private readonly offsets = new Map<string, number>();
+  private generation = 0;
+
+  constructor(
+    private readonly client: Client,
+    private readonly emit: (topic: "graph" | "revision" | "importance" | "edges" | "images" | "curve") => void,
+    private readonly fail: (error: unknown, what: string) => void,
+  ) {}
+
+  layer(name: string): LayerInfo | undefined {
+    return this.graph?.layers.find((layer) => layer.name === name);
+  }
+
+  /** Importances of one layer by a rule (a view, not a copy); null while they are on their way. */
+  importance(layer: string, rule: string): Float32Array | null {
+    const all = this.importances.get(rule);
+    const offset = this.offsets.get(layer);
+    if (all === undefined) this.askImportance(rule);
+    if (!(all instanceof Float32Array) || offset === undefined) return null;
+    return all.subarray(offset, offset + (this.layer(layer)?.units ?? 0));
+  }
+
+  unit(layer: string, unit: number): Promise<Unit> {
+    const key = unitKey(layer, unit);
+    let wanted = this.units.get(key);
+    if (!wanted) {
+      wanted = this.client.request<UnitInfo>("unit", { layer, unit }).then(({ result, arrays }) => ({ info: result, weights: (arrays[0]?.data as Float32Array) ?? null }));
+      wanted.catch(() => this.units.delete(key));
+      if (this.units.size >= UNIT_CACHE) this.units.delete(this.units.keys().next().value!);
+      this.units.set(key, wanted);
+    }
+    return wanted;
+  }
+
+  /** Fetches the graph anew and forgets what hangs on it; false if that failed or something newer came between. */
+  async renew(): Promise<boolean> {
+    const generation = ++this.generation;
+    this.units.clear();
+    this.importances.clear();
+    try {
+      const { result } = await this.client.request<GraphInfo>("graph");
+      if (generation !== this.generation) return false;
+      this.take(result);
+      return true;
+    } catch (error) {
+      this.fail(error, "Graph");
+      return false;
+    }
+  }
+
+  private take(graph: GraphInfo): void {
+    this.graph = graph;
+    let sum = 0;
+    for (const layer of graph.layers) {
+      this.offsets.set(layer.name, sum);
+      sum += layer.units;
+    }
+    // Old edges stay to be looked at until new ones are there, unless the network is another one now.
+    this.edges = graph.wirings.map(({ rows, cols }, k) => (this.edges[k]?.length === rows * cols ? this.edges[k] : null));
+    this.edgesAsked.clear();
+    this.emit("graph");
+    this.emit("revision");
+  }
+
+  private askImportance(rule: string): void {
+    if (!this.graph || this.importances.has(rule)) return;
+    const generation = this.generation;
+    this.importances.set(rule, "asked");
+    this.client
+      .request<{ rule: string }>("importance", { rule })
+      .then(({ arrays }) => {
+        if (generation !== this.generation) return;
+        this.importances.set(rule, arrays[0].data as Float32Array);
+        this.emit("importance");
+      })
+      .catch((error) => this.fail(error, "Importance"));
+  }
+
+  async askEdges(layers: string[]): Promise<void> {
+    const graph = this.graph;
+    if (!graph) return;
+    const generation = this.generation;
+    const shown = new Set(layers);
+    const wanted = graph.wirings.map((_, k) => k).filter((k) => !this.edgesAsked.has(k) && shown.has(graph.wirings[k].source) && shown.has(graph.wirings[k].target));
+    wanted.forEach((k) => this.edgesAsked.add(k));
+    try {
+      for (const group of chunks(wanted, (k) => graph.wirings[k].rows * graph.wirings[k].cols, EDGE_BYTES)) {
+        const { result, arrays }: Reply<{ source: string }> = await this.client.request("edges", { wirings: group });
+        if (generation !== this.generation) return;
+        this.edgeSource = result.source;
+        group.forEach((wiring, k) => (this.edges[wiring] = arrays[k].data as Uint8Array));
+        this.emit("edges");
+      }
+    } catch (error) {
+      if (generation === this.generation) wanted.filter((k) => !this.edges[k]).forEach((k) => this.edgesAsked.delete(k));
+      this.fail(error, "Edges");
+    }
+  }
+
+  askImages(): void {
+    this.client
+      .request<ImagesInfo>("images", {}, 120_000)
+      .then(({ result, arrays }) => {
+        this.images = { info: result, shape: arrays[0].shape, data: arrays[0].data as Uint8Array };
+        this.emit("images");
+      })
+      .catch((error) => this.fail(error, "Images"));
+  }
+
+  askCurve(): void {
+    this.client
+      .request<{ curve: CurveInfo | null }>("pruning")
+      .then(({ result }) => {
+        this.curve = result.curve ?? this.curve;
+        this.emit("curve");
+      })
+      .catch((error) => this.fail(error, "Pruning"));
+  }
+}

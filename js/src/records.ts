@@ -1,0 +1,30 @@
+// Replies of the kernel with their arrays, as the panels use them.
+import type { Reply } from "./protocol";
+import type { ImagesInfo, MapInfo, UnitInfo } from "./types";
+
+export interface Unit {
+  info: UnitInfo;
+  weights: Float32Array | null;
+}
+export interface Images {
+  info: ImagesInfo;
+  shape: number[];
+  data: Uint8Array;
+}
+export interface Heatmap {
+  map: MapInfo;
+  shape: number[];
+  data: Float32Array;
+}
+export interface Message {
+  kind: "error" | "note";
+  text: string;
+}
+
+/** An absent map may come with or without a buffer of its own: arrays are found by name. */
+export function heatmapsOf({ result, arrays }: Reply<{ maps: MapInfo[] }>): Heatmap[] {
+  return (result.maps ?? []).map((map) => {
+    const array = arrays.find(({ name }) => name === map.name);
+    return { map, shape: array?.shape ?? [0, 0], data: (array?.data as Float32Array) ?? new Float32Array() };
+  });
+}
