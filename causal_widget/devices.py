@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -83,12 +84,16 @@ def resolve_device(device: str | torch.device | None, model: nn.Module | None = 
 
 
 def _host_memory() -> tuple[int | None, int | None]:
-    """Memory of the machine and what is free of it, in bytes."""
-    if not hasattr(os, "sysconf"):
+    """Memory of the machine and what is available of it, in bytes.
+
+    Linux counts as available what its page cache would give back, which the free pages alone leave out.
+    """
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        lines = (line.split() for line in meminfo.read_text().splitlines())
+        kilobytes = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1}
+        found = (kilobytes.get("MemTotal"), kilobytes.get("MemAvailable"))
+        return found[0] and found[0] * 1024, found[1] and found[1] * 1024
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
         return None, None
-    known = os.sysconf_names
-    if "SC_PHYS_PAGES" not in known or "SC_PAGE_SIZE" not in known:
-        return None, None
-    page = os.sysconf("SC_PAGE_SIZE")
-    free = os.sysconf("SC_AVPHYS_PAGES") * page if "SC_AVPHYS_PAGES" in known else None
-    return os.sysconf("SC_PHYS_PAGES") * page, free
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None

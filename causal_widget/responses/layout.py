@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -209,10 +208,7 @@ def _stack_size(reading: Reading) -> int:
 
 def _free_bytes() -> int | None:
     """Three quarters of what the system says is available, or half of the memory where it does not say."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024 * 3 // 4
-    total = list_devices()[0].memory_bytes
-    return None if total is None else total // 2
+    host = list_devices()[0]
+    if host.free_bytes is not None:
+        return host.free_bytes * 3 // 4
+    return None if host.memory_bytes is None else host.memory_bytes // 2
