@@ -73,12 +73,23 @@ function messages(scope: Scope): HTMLElement {
   return element;
 }
 
+/** JupyterLab's one-key shortcuts (Z, Enter, arrows) must not see keys meant for the display; Ctrl-S and its like still reach it. */
+function keepShortcutsOut(root: HTMLElement): void {
+  const suppress = (on: boolean) => root.toggleAttribute("data-lm-suppress-shortcuts", on);
+  const modifier = (event: KeyboardEvent) => event.key === "Control" || event.key === "Meta";
+  suppress(true);
+  root.addEventListener("keydown", (event) => modifier(event) && suppress(false));
+  root.addEventListener("keyup", (event) => modifier(event) && suppress(true));
+  root.addEventListener("focusout", () => suppress(true));
+}
+
 export function mount(session: Session, el: HTMLElement): () => void {
   const scope = new Scope(session);
   const centre = graph(scope);
   const root = h("div", { class: "cw-root", test: "cw-root" }, h("style", {}, style), header(scope), layers(scope), centre.element, tabs(scope), messages(scope)) as unknown as Root;
   root.cwUnitPosition = (layer, unit) => centre.view.clientPosition(layer, unit);
   root.cwTimings = () => ({ ...centre.view.timings });
+  keepShortcutsOut(root);
   el.append(root);
 
   // Where the display lives, the still picture beside it is not needed.
