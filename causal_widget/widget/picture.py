@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -94,12 +95,19 @@ def _edges(axes: Axes, backend: Backend, places: Mapping[str, Points]) -> None:
         return
     drawn = [i for i, w in enumerate(wirings) if w.source in places and w.target in places]
     most = max(MIN_LINES, MAX_LINES // max(len(drawn), 1))
+    ends, strengths = [np.zeros((0, 2, 2))], [np.zeros(0)]
     for i in drawn:
         start, end = places[wirings[i].source], places[wirings[i].target]
         found = backend.store.edges(i)[: len(end), : len(start)]
-        best = np.argsort(-found.astype(np.int16), axis=None, kind="stable")[:most]
-        target, source = np.unravel_index(best[found.ravel()[best] > 0], found.shape)
-        lines = np.stack([start[source], end[target]], axis=1)
-        alpha = list(0.1 + 0.6 * found[target, source] / 255)
-        if len(lines):
-            axes.add_collection(LineCollection(list(lines), colors=TEXT, alpha=alpha, linewidths=0.7))
+        target, source = _largest(found, most)
+        ends.append(np.stack([start[source], end[target]], axis=1))
+        strengths.append(found[target, source] / 255)
+    alpha = 0.1 + 0.6 * np.concatenate(strengths)
+    colours = [(*to_rgb(TEXT), share) for share in alpha]
+    axes.add_collection(LineCollection(list(np.concatenate(ends)), colors=colours, linewidths=0.7))
+
+
+def _largest(found: np.ndarray[Any, Any], most: int) -> tuple[np.ndarray[Any, Any], ...]:
+    """Give the positions of the largest entries above zero."""
+    best = np.argsort(-found.astype(np.int16), axis=None, kind="stable")[:most]
+    return np.unravel_index(best[found.ravel()[best] > 0], found.shape)

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from causal_widget.effects import evaluate
@@ -60,6 +61,24 @@ def test_strip_says_each_images_prediction_before_and_after(page, demo):
         assert said["before"]["p"] == pytest.approx(float(before[k].max()), abs=1e-5)
         assert said["after"]["cls"] == int(after[k].argmax())
         assert said["after"]["p"] == pytest.approx(float(after[k].max()), abs=1e-5)
+
+
+def test_site_is_part_of_the_answer(make, few):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    nn.init.constant_(model[1].bias, 0.7)
+    widget = make(model, few)
+    page = Page(widget)
+    losses = {}
+    for site in ("conv", "norm", "activation"):
+        widget.site = site
+        losses[site] = page.ask("effect", ablated={"0": [1]}).result["after"]["loss"]
+        assert losses[site] == pytest.approx(
+            widget.explainer.effect_of({"0": [1]}, few, site=site).loss.after
+        )
+    # a convolution that is silent leaves the normalisation's shift alive
+    assert losses["conv"] != pytest.approx(losses["activation"])
+    assert losses["norm"] == pytest.approx(losses["activation"])
 
 
 def test_a_toggle_is_answered_at_once(page):
@@ -231,8 +250,6 @@ def test_images_are_the_first_of_the_loader_as_they_were(page, demo):
 
 
 def test_large_images_are_shrunk_with_their_maps(make):
-    from torch import nn
-
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)

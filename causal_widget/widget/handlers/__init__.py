@@ -1,4 +1,34 @@
-"""What the kernel does for each request of a page, one topic a file."""
+"""What the kernel does for each request of a page, one topic a file.
+
+A page sends ``{v: 1, id, op, args}``; further keys (such as ``client``) come back in the reply, so that
+several pages can tell their own. It gets ``{v: 1, id, ok: true, result}`` with buffers described by
+``result.buffers``, or ``{v: 1, id, ok: false, error: {kind, message}}``. What is not finite is null, except
+in buffers.
+
+==========  ==================================  =====================================================
+op          args                                result
+==========  ==================================  =====================================================
+hello                                           what a page needs first (see `state`)
+graph                                           layers, wirings, tracedBy
+importance  rule                                float32, one a unit over all layers, NaN if unknown
+edges       wirings: positions in the graph     a uint8 matrix (target unit, source unit) for each
+unit        layer, unit                         response, r2, importance, parents, children, weights
+images                                          labels, predictions, uint8 pictures of the strip
+heatmap     image, layer, unit?, unitLayer?,    three float32 maps, each with its range
+            do
+effect      do                                  accuracy, loss, classes, strip before and after
+collect     batches, device?                    job: its number; then events
+prune       percents, rules, repeats, seed      job: its number; then events
+pruning                                         curve: the last finished one
+poll                                            job, revision
+cancel                                          cancelled: whether there was anything
+==========  ==================================  =====================================================
+
+"do" is ``ablated?: {layer: [unit]}, site?``; without it the person's present choices count. Only the latest
+effect counts: one that is replaced gets the error "Superseded". Events are ``{v: 1, event, ...}``: "job" (at
+most ten a second), "changed" (the state of hello, when the explainer learned something), "refused" (a choice
+that does not exist).
+"""
 
 from __future__ import annotations
 
