@@ -302,7 +302,7 @@ def read_static(name: str) -> str:
     """
     path = STATIC / name
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: build the page with 'make js', or install a wheel")
+        raise FileNotFoundError(f"{path} is missing: build the page with 'make bundle', or install a wheel")
     return path.read_text(encoding="utf-8")
 
 
