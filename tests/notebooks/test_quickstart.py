@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "notebooks" / "01_quickstart.ipynb"
-MACHINE = re.compile(r"/home/|/Users/|/root/|/tmp/|/work/|[A-Z]:\\\\|site-packages")
+MACHINE = re.compile(r"/home/|/Users/|/root/|/tmp/|/mnt/|[A-Z]:\\\\|site-packages")
 
 
 def code_cells(notebook):
