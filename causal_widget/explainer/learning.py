@@ -134,7 +134,7 @@ class Learner(Network):
             If nothing was collected.
         """
         self._importances = {}
-        self.scm = fit(self._need_collection(), estimator, progress=progress)
+        self.scm = fit(self._need_collection(), estimator, progress=progress or bar("equations"))
         return self.scm
 
     def importance(self, rule: str = "coefficient", *, seed: int = 0) -> Importance:
