@@ -158,7 +158,8 @@ export class Gestures {
     event.stopPropagation();
     this.view.canvas.classList.remove("cw-pointed");
     if (!action) return;
-    if (event.key !== "Tab") event.preventDefault();
+    event.preventDefault();
+    this.hover(null, 0, 0); // what the keys choose is shown, not what the resting pointer is over
     action();
   }
 
