@@ -17,13 +17,11 @@ from causal_widget.devices import resolve_device
 from causal_widget.errors import ArgumentError, DeviceError, OrderError
 from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.graph import SITES
-from causal_widget.guard import bare
-from causal_widget.widget import fallback, offline, protocol, traits
-from causal_widget.widget.backend import Backend, Choices, Send
-from causal_widget.widget.data import ImageData
+from causal_widget.widget import assets, fallback, offline, protocol, traits
+from causal_widget.widget.backend import Backend, Choices
+from causal_widget.widget.links import renewer, sender, sources
 from causal_widget.widget.store import SHOWN_RULES
 
-STATIC = Path(__file__).resolve().parent.parent / "static"
 PANELS = ("inspector", "interventions", "heatmaps", "pruning")
 THEMES = ("auto", "light", "dark")
 WORDS = {"site": SITES, "rule": SHOWN_RULES, "panel": PANELS, "theme": THEMES}
@@ -97,12 +95,12 @@ class CausalWidget(anywidget.AnyWidget):
         for name, number in (("n_strip", n_strip), ("n_effect", n_effect)):
             if number is not None and number < 1:
                 raise ArgumentError(f"{name} must be 1 or more, got {number}")
-        explainer, data = _sources(explainer, images, class_names, n_strip, n_effect)
+        explainer, data = sources(explainer, images, class_names, n_strip, n_effect)
         _ = explainer.class_names  # as many as there are classes, or it is said here
         self._still = uuid4().hex
         self._displayed = False
         myself = weakref.ref(self)
-        self._backend = Backend(explainer, data, _sender(myself), _renewer(myself), self._still)
+        self._backend = Backend(explainer, data, sender(myself), renewer(myself), self._still)
         try:
             super().__init__(device=str(explainer.device), **choices)
         except BaseException:
@@ -238,11 +236,11 @@ class CausalWidget(anywidget.AnyWidget):
 
     @traitlets.default("_esm")
     def _default_esm(self) -> str:
-        return read_static("widget.js")
+        return assets.read_static("widget.js")
 
     @traitlets.default("_css")
     def _default_css(self) -> str:
-        return read_static("widget.css") if (STATIC / "widget.css").is_file() else ""
+        return assets.read_static("widget.css") if (assets.STATIC / "widget.css").is_file() else ""
 
     @traitlets.default("layers")
     def _default_layers(self) -> list[str]:
@@ -292,60 +290,5 @@ class CausalWidget(anywidget.AnyWidget):
             raise traitlets.TraitError(f"device: {error}") from error
 
 
-def read_static(name: str) -> str:
-    """Read a file of the page.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the page was never built.
-    """
-    path = STATIC / name
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: build the page with 'make bundle', or install a wheel")
-    return path.read_text(encoding="utf-8")
-
-
 def _receive(widget: CausalWidget, content: object, buffers: object) -> None:
     widget.receive(content)
-
-
-def _sender(reference: weakref.ref[CausalWidget]) -> Send:
-    """Give a way to send that does not keep the widget alive."""
-
-    def send(content: dict[str, Any], buffers: list[memoryview]) -> None:
-        widget = reference()
-        if widget is not None:
-            widget.send(content, buffers or None)
-
-    return send
-
-
-def _renewer(reference: weakref.ref[CausalWidget]) -> Callable[[], None]:
-    """Give a way to renew the picture that does not keep the widget alive."""
-
-    def renew() -> None:
-        widget = reference()
-        if widget is not None:
-            widget.renew_still()
-
-    return renew
-
-
-def _sources(
-    shown: CausalCNNExplainer | nn.Module,
-    images: Iterable[Any] | None,
-    class_names: Sequence[str] | None,
-    n_strip: int,
-    n_effect: int | None,
-) -> tuple[CausalCNNExplainer, ImageData]:
-    if isinstance(shown, CausalCNNExplainer):
-        if class_names is not None:
-            raise ArgumentError(
-                "class_names belong to the explainer: CausalCNNExplainer(model, class_names=...)"
-            )
-        loader = shown.loader if images is None else images
-        return shown, ImageData(loader, bare(shown.model), n_strip, n_effect)
-    data = ImageData(images, bare(shown), n_strip, n_effect)
-    example = None if data.strip is None else data.strip.images
-    return CausalCNNExplainer(shown, example=example, class_names=class_names), data

@@ -14,7 +14,7 @@ import torch
 from matplotlib.image import imread
 from torch import nn
 
-from causal_widget.widget import fallback, recording
+from causal_widget.widget import assets, fallback, recording
 from causal_widget.widget import widget as module
 
 from .conftest import Page
@@ -202,9 +202,9 @@ def test_same_widget_same_page(collected, widget, tmp_path):
 
 
 def test_missing_program_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "STATIC", tmp_path)
+    monkeypatch.setattr(assets, "STATIC", tmp_path)
     with pytest.raises(FileNotFoundError, match="build the page"):
-        module.read_static("widget.js")
+        assets.read_static("widget.js")
 
 
 def test_program_is_a_text_not_a_path(widget):
