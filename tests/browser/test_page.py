@@ -13,6 +13,9 @@ from tests.browser.conftest import desk, leave_screenshots
 from tests.browser.notebook_page import COLLECTED, DEMO, SHOW, NotebookPage, write_notebook
 from tests.browser.widget_view import SLOW, WidgetView
 
+# One process for all of them: they share a server.
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
 MODEL_ONLY = """import causal_widget as cw
 digits = cw.samples.digits()
 widget = cw.CausalWidget(digits.model, digits.train_loader, class_names=digits.class_names)
