@@ -81,7 +81,7 @@ def importance(
     model: nn.Module | None = None,
     seed: int = 0,
 ) -> dict[str, Float64[np.ndarray, " unit"]]:
-    """Return the importance of every unit of every convolution that is not the output.
+    """Return the importance of every unit that is no class: filters, and units of hidden linear layers.
 
     Numbers are non-negative and sum to 1 in each layer. Where a rule gives every unit of a layer zero (a
     layer that no other layer reads, for one), nothing tells its units apart and all get the same.
@@ -108,7 +108,7 @@ def importance(
         raise UnknownNameError(
             f"There is no importance rule {rule!r} (known: {', '.join(RULES)}).{nearest(rule, RULES)}"
         )
-    layers = tuple(layer for layer in graph.conv_layers if not layer.is_output)
+    layers = tuple(layer for layer in graph.layers if not layer.is_output)
     raw = RULES[rule].compute(Sources(graph, scm, collection, model, seed), layers)
     return {layer.name: _shared_out(values) for layer, values in zip(layers, raw, strict=True)}
 
