@@ -84,7 +84,7 @@ function legend(curve: CurveInfo): { element: HTMLElement; show(at: number | nul
     ...curve.rules.flatMap((rule, k) => [
       h("span", { class: "cw-key" }, s("svg", { width: 34, height: 12, viewBox: "-17 -6 34 12" },
         s("path", { class: `cw-curve cw-ink-${k % 6}`, d: "M-17 0H17", "stroke-dasharray": DASHES[k % 6] || null }), s("path", { class: `cw-marker cw-ink-${k % 6}`, d: MARKERS[k % 6] })),
-      ` ${ruleLabel(rule.name)}${rule.repeats > 1 ? ` (${rule.repeats} draws, band ${rule.repeats > 9 ? "5–95 %" : "min–max"})` : ""}`),
+      ` ${ruleLabel(rule.name)}${rule.repeats > 1 ? ` (${rule.repeats} draws, band 5–95 %)` : ""}`),
       values[k],
     ]));
   const show = (at: number | null) => {

@@ -49,7 +49,7 @@ export function header(scope: Scope): HTMLElement {
   const model = h("span", { class: "cw-model", test: "cw-model" });
   const sub = h("span", { class: "cw-sub", test: "cw-about" });
   const accuracy = h("b", { test: "cw-accuracy" });
-  const score = h("div", { class: "cw-score" }, h("span", { class: "cw-sub" }, "accuracy "), accuracy);
+  const score = h("div", { class: "cw-score", title: "On the images that were collected; an intervention is measured on the images of the strip" }, h("span", { class: "cw-sub" }, "accuracy on collected images "), accuracy);
   const [deviceId, batchesId] = [uid("device"), uid("batches")];
   const device = h("select", { id: deviceId, test: "cw-device", onchange: () => session.set("device", device.value) });
   const batches = h("input", {
