@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -69,15 +70,30 @@ class Follower(TorchFunctionMode):
         kwargs = kwargs or {}
         name = function_name(func)
         reads = {} if name == "__get__" else self._reads((args, kwargs))
-        result = func(*args, **kwargs)
-        if isinstance(result, Tensor):
-            if reads:
-                result.__dict__.pop(self._key, None)
-            for owner, positions in reads.items():
-                result, position = self._on_call(owner, positions, name, args, result)
-                if position is not None:
-                    self.mark(result, owner, position)
-        return result
+        target = args[0] if reads and torch.is_grad_enabled() and _asks_in_place(func, args, kwargs) else None
+        given = args if target is None else (target.clone(), *args[1:])
+        result = func(*given, **kwargs)
+        if not reads or not isinstance(result, Tensor):
+            return result
+        written = target if target is not None and result is given[0] else None
+        result.__dict__.pop(self._key, None)
+        for owner, positions in reads.items():
+            result, position = self._on_call(owner, positions, name, args, result)
+            if position is not None:
+                self.mark(result, owner, position)
+        return result if written is None else self._write_back(written, result)
+
+    def _write_back(self, target: Tensor, result: Tensor) -> Tensor:
+        """Finish an in-place function that ran on a copy.
+
+        Its gradient needs the numbers it computed; a handler that wrote others over them would break it.
+        """
+        mark = result.__dict__.get(self._key)
+        target = target.copy_(result)
+        target.__dict__.pop(self._key, None)
+        if mark is not None:
+            self.mark(target, mark.owner, mark.position)
+        return target
 
     def _reads(self, value: Any) -> dict[Any, list[int]]:
         found: dict[Any, list[int]] = {}
@@ -119,6 +135,16 @@ LINEAR = frozenset(
         *("__sub__", "__rsub__", "__truediv__"),
     }
 )
+
+
+def _asks_in_place(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a function will write into its first argument: by its name, or by its inplace argument."""
+    name = getattr(func, "__name__", "")
+    if not args or not isinstance(args[0], Tensor):
+        return False
+    if name.startswith("__"):
+        return name.startswith("__i") and name not in ("__invert__", "__index__", "__int__")
+    return name.endswith("_") or kwargs.get("inplace") is True or args[-1] is True
 
 
 def gave_back_input(args: tuple[Any, ...], result: Tensor) -> bool:

@@ -114,17 +114,26 @@ def test_a_replacement_at_a_site_is_what_is_computed_on(style, site):
         assert not torch.allclose(before, expected)
 
 
-def test_gradients_pass_through_a_replacement():
-    model = randomised(Net(nn.ReLU()))
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("site", ["conv", "norm", "activation"])
+def test_gradients_pass_through_a_replacement(style, site):
+    model = randomised(Net(STYLES[style]))
     graph = trace(model, IMAGES)
     gate = torch.ones(4, requires_grad=True)
-    with (
-        guarded(model, grad=True),
-        watch(model, graph, [("conv", "activation", lambda t: t * gate[:, None, None])]),
-    ):
-        model(IMAGES).sum().backward()
-    assert gate.grad is not None
-    assert (gate.grad != 0).any()
+
+    def gated(x, at):
+        return x * gate[:, None, None] if at == site else x
+
+    # The same network written out, on copies, so that nothing is done in place to what a gradient needs.
+    x = gated(model.conv(IMAGES), "conv")
+    x = gated(model.norm(x), "norm")
+    x = gated(model.act(x.clone()), "activation")
+    (expected,) = torch.autograd.grad(model.fc(x.mean((2, 3))).square().sum(), gate)
+    handler = ("conv", site, lambda t: t * gate[:, None, None])
+    with guarded(model, grad=True), watch(model, graph, [handler]):
+        (found,) = torch.autograd.grad(model(IMAGES).square().sum(), gate)
+    torch.testing.assert_close(found, expected)
+    assert (found != 0).any()
 
 
 class Residual(nn.Module):
