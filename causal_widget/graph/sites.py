@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from causal_widget.errors import UnknownNameError, UnsupportedModelError, neares
 from causal_widget.graph.calls import call_name, on_calls
 from causal_widget.graph.filter_graph import FilterGraph
 from causal_widget.graph.layer import Layer
-from causal_widget.graph.steps import Follower, gave_back_input
+from causal_widget.graph.steps import PASSING, Follower, gave_back_input
 
 Handler = Callable[[Tensor], Tensor | None]
 
@@ -65,8 +66,16 @@ class _Run:
                 "such an image"
             )
         for handler in self.plan.handlers.get(self.count, ()):
-            result = _handled(handler, result, gave_back_input(args, result))
+            result = _handled(handler, result, _must_write(name, args, result))
         return result, self.count if step.owned else None
+
+
+def _must_write(name: str, args: tuple[Any, ...], result: Tensor) -> bool:
+    """Whether a replacement has to be written into the tensor that a function got and gave back.
+
+    Dropout in eval mode gives back its input untouched: a gradient may still need what is in it.
+    """
+    return gave_back_input(args, result) and not (name in PASSING and torch.is_grad_enabled())
 
 
 def _handled(handler: Handler, tensor: Tensor, in_place: bool) -> Tensor:
