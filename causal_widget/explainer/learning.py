@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from causal_widget.errors import CausalWidgetError, OrderError
+from causal_widget.errors import OrderError
 from causal_widget.explainer.network import Network
 from causal_widget.explainer.tables import FilterOutputs, ParentOutputs, conv_position
 from causal_widget.importance import importance
@@ -91,10 +91,13 @@ class Learner(Network):
         Raises
         ------
         DataError, NonFiniteError
-            If the loader is empty or raises, or images or activations are not what was expected. What was
-            collected until then stays in `collection`.
+            If the loader is empty or raises, or images or activations are not what was expected.
+
+        Notes
+        -----
+        Whatever cuts the pass short, an error of the model's own or Ctrl-C too, `collection` holds the images
+        seen until then; where there were none, everything is as before the call.
         """
-        self.collection, self.scm, self._responses, self._importances = None, None, None, {}
         table = ResponseTable() if self._keep else None
         try:
             self._collected(
@@ -110,18 +113,18 @@ class Learner(Network):
                     progress=progress or bar("collect"),
                 ),
                 table,
+                data_loader,
             )
-        except (CausalWidgetError, KeyboardInterrupt, RuntimeError) as error:
+        except BaseException as error:
             partial = getattr(error, "partial", None)
             if partial is not None and partial.n_images:
-                self._collected(partial, table)
+                self._collected(partial, table, data_loader)
             raise
-        finally:
-            self.loader = data_loader
         return self._need_collection()
 
-    def _collected(self, collection: Collection, table: ResponseTable | None) -> None:
+    def _collected(self, collection: Collection, table: ResponseTable | None, loader: Iterable[Any]) -> None:
         self.collection, self._graph, self._responses = collection, collection.graph, table
+        self.loader, self.scm, self._importances = loader, None, {}
 
     def learn_structural_equations(
         self, estimator: str = "ridge", *, progress: Progress | None = None
@@ -148,7 +151,7 @@ class Learner(Network):
             If the rule needs images collected, or equations learned.
         """
         known = self._importances.get((rule, seed))
-        if known is None:
+        if known is None or rule == "l1":  # the weights may have been trained on since
             known = importance(
                 rule,
                 graph=self.graph,

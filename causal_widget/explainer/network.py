@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class Network:
         self.model = model
         self.device = resolve_device(device, self._network)
         self.mean, self.std = check_statistics(mean, std)
-        self._names = None if class_names is None else tuple(map(str, class_names))
+        self._names = _names(class_names)
         self._graph = None if example is None else trace(self._network, example)
 
     @property
@@ -77,3 +77,11 @@ class Network:
     ) -> Float[np.ndarray, "image height width rgb"]:
         """Turn images as the network takes them into pictures in 0..1 with three colours."""
         return denormalise(images, self.mean, self.std)
+
+
+def _names(class_names: Sequence[str] | None) -> tuple[str, ...] | None:
+    if class_names is None:
+        return None
+    if not isinstance(class_names, Iterable):
+        raise ArgumentError(f"class_names must be a list of names, one a class, got {class_names!r:.80}")
+    return tuple(map(str, class_names))

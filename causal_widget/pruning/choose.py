@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -70,7 +70,15 @@ def ranking(graph: FilterGraph, importance: Mapping[str, Float64[np.ndarray, " u
 
 
 def random_order(graph: FilterGraph, seed: int, repeat: int = 0) -> Order:
-    """Order each prunable module's filters at random; draws of one repeat are nested over percentages."""
+    """Order each prunable module's filters at random; draws of one repeat are nested over percentages.
+
+    Raises
+    ------
+    ArgumentError
+        If the seed is no whole number from 0.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise ArgumentError(f"seed must be a whole number from 0, got {seed!r:.80}")
     generator = np.random.default_rng([seed, repeat])
     return {module: generator.permutation(filters) for module, filters in prunable(graph).items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,8 @@ def pruning_curve(
 
 
 def _shares(percents: Sequence[float]) -> tuple[float, ...]:
+    if isinstance(percents, str) or not isinstance(percents, Iterable):
+        raise ArgumentError(f"percents must be several numbers in 0..100, got {percents!r:.80}")
     shares = tuple(check_percent(percent) for percent in percents)
     if not shares:
         raise ArgumentError("percents is empty; expected at least one percentage in 0..100")
@@ -116,8 +119,8 @@ def _orders(
 ) -> dict[str, list[Order]]:
     if not importances:
         raise ArgumentError("there is no rule; expected at least one")
-    if repeats < 1:
-        raise ArgumentError(f"repeats must be at least 1, got {repeats}")
+    if not isinstance(repeats, Integral) or repeats < 1:
+        raise ArgumentError(f"repeats must be a whole number from 1, got {repeats!r:.80}")
     return {
         rule: [ranking(graph, given)]
         if given

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,10 @@ def batches(
     NonFiniteError
         NaN or infinity in an image.
     """
-    if max_batches is not None and max_batches < 1:
-        raise ArgumentError(f"max_batches is {max_batches}; expected at least 1, or None for all batches.")
+    if max_batches is not None and (not isinstance(max_batches, Integral) or max_batches < 1):
+        raise ArgumentError(
+            f"max_batches is {max_batches!r:.80}; expected a whole number from 1, or None for all batches."
+        )
     first, expected = 0, None
     for index, raw in enumerate(_raw_batches(loader, max_batches)):
         images, labels = _split(raw, index)
@@ -88,7 +91,10 @@ def batches(
         yield Batch(images, None if labels is None else labels.to(images.device), index, first)
         first += len(images)
     if expected is None:
-        raise DataError("The loader is empty: it yielded no batch of images.")
+        hint = (
+            " It is a one-shot iterator: an earlier pass used it up?" if isinstance(loader, Iterator) else ""
+        )
+        raise DataError(f"The loader is empty: it yielded no batch of images.{hint}")
 
 
 def first_images(loader: Iterable[Any]) -> Float[Tensor, "image channel height width"]:
@@ -270,6 +276,9 @@ def check_range(labels: Tensor | None, index: int, classes: int | None) -> None:
     if low < 0 or (classes is not None and high >= classes):
         bad = low if low < 0 else high
         allowed = f"0 to {classes - 1}" if classes is not None else "0 or more"
+        if classes == 1:
+            allowed += ", because the network has one output: give it one for each class (of a binary "
+            allowed += "classifier, the logits 0 and z)"
         raise DataError(f"Batch {index} has the label {bad}; expected {allowed}.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from jaxtyping import Bool
 
@@ -19,9 +21,9 @@ def check_share(share: float) -> float:
     ArgumentError
         Not in [0, 1).
     """
-    if not 0 <= share < 1:
+    if not isinstance(share, Real) or not 0 <= share < 1:
         raise ArgumentError(
-            f"holdout is {share}; expected a share of the images from 0 up to, not including, 1."
+            f"holdout is {share!r:.80}; expected a share of the images from 0 up to, not including, 1."
         )
     return float(share)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Bool
@@ -90,8 +91,10 @@ def _penalty(estimator: str, ridge: float) -> float:
             f"There is no estimator {estimator!r} (known: {', '.join(ESTIMATORS)})."
             f"{nearest(estimator, ESTIMATORS)}"
         )
-    if not (np.isfinite(ridge) and ridge >= 0):
-        raise ArgumentError(f"ridge is {ridge}; expected a finite share of the parents' variance, 0 or more.")
+    if not (isinstance(ridge, Real) and np.isfinite(ridge) and ridge >= 0):
+        raise ArgumentError(
+            f"ridge is {ridge!r:.80}; expected a finite share of the parents' variance, 0 or more."
+        )
     return float(ridge) if estimator == "ridge" else 0.0
 
 

@@ -374,3 +374,78 @@ def test_a_last_convolution_that_gives_the_classes_is_left_out_of_pruning() -> N
     pruned = explainer.prune_filters_by_importance(100)
     assert pruned.conv1.weight.abs().max() == 0
     torch.testing.assert_close(pruned.conv2.weight, model.conv2.weight)
+
+
+class Failing(nn.Module):
+    """Raises in its third batch and later."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__()
+        self.inner, self.error, self.seen = seeded(Plain), error, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen += int(len(x) == 20)
+        if self.seen > 2:
+            raise self.error("my own bug")
+        return self.inner(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, KeyError, ZeroDivisionError, SystemExit])
+def test_whatever_the_model_raises_the_part_until_then_is_usable(error: type[BaseException]) -> None:
+    explainer = CausalCNNExplainer(Failing(error), "cpu")
+    with pytest.raises(error, match="my own bug"):
+        explainer.collect_data([X[:20], X[20:40], X[40:]], progress=SILENT)
+    assert explainer.collection is not None
+    assert (explainer.collection.n_images, explainer.collection.complete) == (40, False)
+    assert explainer.filter_outputs[0].shape[0] == 40
+    explainer.learn_structural_equations(progress=SILENT)
+    assert explainer.get_filter_importances()[0].sum() == pytest.approx(1)
+
+
+def test_a_collect_that_saw_no_image_changes_nothing(ready: CausalCNNExplainer) -> None:
+    kept = ready.collection, ready.scm, ready.loader, ready.graph, ready.filter_outputs[0].shape
+    before = ready.importance()["stem"]
+    for bad in ([], [X[:, :2]], [X * float("nan")], 3):
+        with pytest.raises(DataError):
+            ready.collect_data(bad, progress=SILENT)  # type: ignore[arg-type]
+    now = ready.collection, ready.scm, ready.loader, ready.graph, ready.filter_outputs[0].shape
+    assert all(a is b for a, b in zip(kept[:4], now[:4], strict=True))
+    assert now[4] == kept[4]
+    np.testing.assert_array_equal(ready.importance()["stem"], before)
+
+
+def test_the_l1_rule_reads_the_weights_as_they_are_now() -> None:
+    model = seeded(Plain)
+    explainer = CausalCNNExplainer(model, example=X[:1])
+    old = explainer.importance("l1")["conv1"]
+    with torch.no_grad():
+        model.conv1.weight[0] *= 10
+    assert explainer.importance("l1")["conv1"][0] > 2 * old[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda e: e.collect_data([X], holdout="a"), "holdout is 'a'"),
+        (lambda e: e.collect_data([X], max_batches="3"), "max_batches is '3'"),
+        (lambda e: e.collect_data([X], max_batches=2.5), "max_batches is 2.5"),
+        (lambda e: e.pruning_curve([X], 10, ["l1"]), "percents must be several numbers in 0..100, got 10"),
+        (
+            lambda e: e.pruning_curve([X], "10", ["l1"]),
+            "percents must be several numbers in 0..100, got '10'",
+        ),
+        (lambda e: e.pruning_curve([X], [10], ["random"], repeats=2.5), "repeats must be a whole number"),
+        (
+            lambda e: e.pruning_curve([X], [10], ["random"], seed=-1),
+            "seed must be a whole number from 0, got -1",
+        ),
+        (lambda e: e.prune_random_filters(10, seed="x"), "seed must be a whole number from 0, got 'x'"),
+        (lambda e: e.prune_random_filters(10, seed=None), "seed must be a whole number from 0, got None"),
+        (lambda e: CausalCNNExplainer(e.model, class_names=3), "class_names must be a list"),
+    ],
+)
+def test_arguments_of_another_type_are_named(
+    ready: CausalCNNExplainer, call: Callable[[CausalCNNExplainer], Any], says: str
+) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        call(ready)

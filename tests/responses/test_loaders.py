@@ -144,3 +144,15 @@ class Stream(IterableDataset):
 )
 def test_count_images(loader, limit, expected):
     assert count_images(loader, limit) == expected
+
+
+def test_labels_of_a_network_with_one_output_are_explained():
+    with pytest.raises(DataError, match="label 1; expected 0 to 0, because the network has one output"):
+        list(batches([(torch.zeros(2, 1, 3, 3), torch.tensor([0, 1]))], classes=1))
+
+
+def test_an_iterator_that_was_used_up_is_explained():
+    spent = iter([torch.zeros(2, 1, 3, 3)])
+    list(batches(spent))
+    with pytest.raises(DataError, match="one-shot iterator"):
+        list(batches(spent))
