@@ -254,3 +254,24 @@ def test_nothing_stays_on_the_model_when_a_handler_raises():
         model(IMAGES)
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
     assert torch.overrides._get_current_function_mode_stack() == []
+
+
+def test_a_part_of_the_model_run_by_itself_is_watched_every_time():
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    model, x = (
+        nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)),
+        torch.randn(2, 3, 6, 6),
+    )
+    seen = []
+    with (
+        guarded(model),
+        watch(model, trace(model, x), [("0.0", "activation", lambda t: seen.append(t.shape))]),
+    ):
+        body(x)
+        model(x)
+        body(x)
+        body(x)
+        with pytest.raises(RuntimeError):
+            model(x[:, :2])
+        body(x)
+    assert len(seen) == 5
