@@ -52,7 +52,7 @@ export function bytes(n: number | null | undefined, decimals = 1): string {
 export function duration(seconds: number | null | undefined): string {
   if (missing(seconds)) return MISSING;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
   if (seconds < 60) return `${Math.round(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${Math.round(seconds - minutes * 60)} s`;
@@ -63,9 +63,19 @@ export function plural(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
 
-/** The tail of a module path says more than its head. */
+/** Both ends of a text: where names of classes differ is not known. */
 export function shorten(name: string, length: number): string {
-  return name.length <= length ? name : `…${name.slice(name.length - length + 1)}`;
+  if (name.length <= length) return name;
+  const tail = Math.floor((length - 1) / 2);
+  return `${name.slice(0, length - 1 - tail).trimEnd()}…${name.slice(name.length - tail).trimStart()}`;
+}
+
+/** A module path with its words cut, the longest first, and its numbers whole: "layer2.0.downsample.0" and "layer3.0.downsample.0" stay apart. */
+export function abbreviate(path: string, length: number): string {
+  const words = path.split(/([A-Za-z_]+)/);
+  const longest = () => words.reduce((best, word, k) => (k % 2 && word.length >= words[best].length ? k : best), 1);
+  for (let over = path.length - length; over > 0 && words.length > 1 && words[longest()].length > 1; over--) words[longest()] = words[longest()].slice(0, -1);
+  return shorten(words.join(""), length);
 }
 
 /** Half the width of a 95 % interval, from a standard error. */

@@ -3,7 +3,7 @@ import type { BufferInfo, Job, KernelState, Model } from "./types";
 
 export const VERSION = 1;
 
-/** A request that failed: `kind` is the kernel's error class, or "Timeout", "Closed", "Malformed". */
+/** A request that failed: `kind` is the kernel's error class, or "Timeout", "Closed", "Malformed", "Disconnected". */
 export class RequestError extends Error {
   constructor(readonly kind: string, message: string) {
     super(message);
@@ -23,6 +23,8 @@ export interface Events {
   job(job: Job): void;
   changed(state: KernelState): void;
   refused(trait: string, message: string): void;
+  /** The kernel behind the widget is gone (restarted, stopped): nothing can be sent any more. */
+  lost(): void;
 }
 
 interface Waiting {
@@ -66,7 +68,12 @@ export class Client {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.settle(id)?.reject(timedOut(op, timeout)), timeout);
       this.waiting.set(id, { op, resolve, reject, timer });
-      this.model.send({ v: VERSION, id, op, args, page: this.page });
+      try {
+        this.model.send({ v: VERSION, id, op, args, page: this.page });
+      } catch (error) {
+        this.settle(id)?.reject(new RequestError("Disconnected", String(error)));
+        this.events.lost();
+      }
     });
   }
 

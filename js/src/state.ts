@@ -31,7 +31,10 @@ export class Session {
   private readonly handlers: [string, () => void][] = [];
 
   constructor(private readonly model: Model) {
-    this.client = new Client(model, { job: (job) => this.onJob(job), changed: (state) => this.onChanged(state), refused: (trait, message) => this.fail(message, `Choice of ${trait}`) });
+    const alive = () => void this.client.request("poll", {}, 20_000).catch(() => undefined); // says "lost" if it cannot be sent
+    this.handlers.push(["comm_live_update", alive]);
+    model.on("comm_live_update", alive);
+    this.client = new Client(model, { lost: () => this.lose(), job: (job) => this.onJob(job), changed: (state) => this.onChanged(state), refused: (trait, message) => this.fail(message, `Choice of ${trait}`) });
     this.known = new Known(this.client, (topic) => this.events.emit(topic), (error, what) => this.fail(error, what));
     for (const name of CHOICES) {
       const handler = () => this.onChoice(name);
@@ -194,8 +197,17 @@ export class Session {
   // -- messages to the person ------------------------------------------------------------------------
 
   fail(error: unknown, what: string): void {
-    if (error instanceof RequestError && (error.kind === "Superseded" || error.kind === "Closed")) return;
+    if (error instanceof RequestError && ["Superseded", "Closed", "Disconnected"].includes(error.kind)) return;
     this.say({ kind: "error", text: `${what}: ${error instanceof Error ? error.message : String(error)}` });
+  }
+
+  private lose(): void {
+    this.unreachable = true;
+    this.job = null;
+    this.client.watch(false);
+    this.say({ kind: "error", text: "The kernel was restarted or stopped: run the notebook's cells again. What was learned before is still shown." });
+    this.events.emit("job");
+    this.events.emit("state");
   }
 
   note(text: string): void {
@@ -228,7 +240,7 @@ export class Session {
     this.events.emit("job");
     if (!news || !ended) return;
     if (job.state === "failed") this.say({ kind: "error", text: `${title(job)} failed: ${job.message || job.error || "no reason was given"}` });
-    if (job.state === "cancelled" && job.kind !== "effect") this.note(`${title(job)} was cancelled. ${job.message}`.trim());
+    if (job.state === "cancelled" && job.kind !== "effect") this.note(`${title(job)} was ${job.message || "cancelled"}`);
     if (job.kind === "prune" && job.state === "done") this.known.askCurve();
   }
 

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fakeEdges, fakeGraph } from "../dev/kernel";
 import { fit, toScreen, toWorld, zoomAt } from "../src/graph/camera";
-import { histogram, meanStrength, strongest, touching } from "../src/graph/edges";
+import { histogram, meanStrength, quotas, strongest, strongestOfEach, touching } from "../src/graph/edges";
 import { grid, layout, pick, pickBox, place } from "../src/graph/layout";
+import { overflows, overviewCamera } from "../src/graph/overview";
 
 const nets = ["lenet", "resnet", "vgg"];
 const matricesOf = (net: string) => {
@@ -26,6 +27,33 @@ test("the k strongest edges are those of a full sort, weakest first", () => {
     }
     assert.equal(seen.size, edges.length);
   }
+});
+
+test("each two layers show their own strongest edges, in equal shares, weakest first", () => {
+  const strong = Uint8Array.from({ length: 100 }, (_, k) => 156 + k);
+  const weak = Uint8Array.from({ length: 40 }, (_, k) => k % 20); // never above 19, two of each
+  const few = Uint8Array.from([0, 7, 0]);
+  const matrices = [strong, weak, few].map((data, wiring) => ({ wiring, data, cols: data.length }));
+  assert.deepEqual(quotas([100, 38, 1], 21), [10, 10, 1]);
+  const edges = strongestOfEach(matrices, 21);
+  const of = (wiring: number) => [...edges.wiring].flatMap((each, k) => (each === wiring ? [matrices[wiring].data[edges.col[k]]] : []));
+  assert.deepEqual([of(0), of(2)], [[246, 247, 248, 249, 250, 251, 252, 253, 254, 255], [7]]);
+  assert.deepEqual(of(1), [15, 15, 16, 16, 17, 17, 18, 18, 19, 19]);
+  assert.ok([...edges.value].every((value, k) => k === 0 || value >= edges.value[k - 1]));
+  assert.equal([...edges.value].filter((value) => value === 255).length, 1 + 2 + 1);
+  assert.equal(strongestOfEach(matrices, 1000).length, 100 + 38 + 1);
+  assert.equal(strongestOfEach([], 10).length, 0);
+});
+
+test("the overview's camera shows the place that is asked for, and never beyond the graph", () => {
+  const view = { width: 600, height: 400 };
+  const plan = layout(fakeGraph("vgg").layers, 1.5, 0, 200);
+  const camera = { scale: 0.4, x: 12, y: 60 };
+  assert.ok(overflows(plan, camera, view) && !overflows(plan, { ...camera, scale: 0.01 }, view));
+  const middle = overviewCamera(plan, camera, view, 300);
+  assert.ok(Math.abs(toWorld(middle, 300, 0)[0] - plan.width / 2) < 1e-6 && middle.y === 60 && middle.scale === 0.4);
+  assert.ok(Math.abs(toScreen(overviewCamera(plan, camera, view, 0), 0, 0)[0]) < 1e-6);
+  assert.ok(Math.abs(toScreen(overviewCamera(plan, camera, view, 600), plan.width, 0)[0] - 600) < 1e-6);
 });
 
 test("a unit's own edges are the row and the column of its matrices", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import style from "../src/style.css";
 import { contrast, diverging, heat, luminance, parse, sequence, type Rgb } from "../src/colour";
-import { bytes, count, duration, fixedSigned, half, number, percent, plural, points, shorten, signed } from "../src/format";
+import { bytes, count, duration, fixedSigned, half, number, percent, plural, points, shorten, signed, abbreviate } from "../src/format";
 import { niceSteps } from "../src/panels/chart";
 import { edgesOf, sliderOf } from "../src/panels/graph";
 import { spread } from "../src/panels/layers";
@@ -47,8 +47,18 @@ test("numbers as a person reads them", () => {
   assert.deepEqual([bytes(80e9), bytes(512), bytes(null)], ["74.5 GB", "512 B", "–"]);
   assert.deepEqual([duration(0.21), duration(4.26), duration(42), duration(125), duration(3700)], ["210 ms", "4.3 s", "42 s", "2 min 5 s", "1 h 1 min"]);
   assert.deepEqual([plural(1, "filter"), plural(2, "class", "classes")], ["1 filter", "2 classes"]);
-  assert.equal(shorten("layer3.2.conv1", 8), "….conv1".slice(0, 1) + "2.conv1");
+  assert.deepEqual([shorten("a long name of class 4", 9), shorten("short", 9)], ["a lo…ss 4", "short"]);
   assert.equal(half(0.5), 0.98);
+});
+
+test("abbreviated module paths stay apart: their numbers are whole", () => {
+  assert.equal(abbreviate("conv1", 14), "conv1");
+  const names = [1, 2, 3].flatMap((k) => [`layer${k}.0.downsample.0`, `layer${k}.10.downsample.0`, `features.denseblock${k}.denselayer1${k}.conv2`]);
+  for (const length of [14, 17, 22]) {
+    const short = names.map((name) => abbreviate(name, length));
+    assert.equal(new Set(short).size, names.length);
+    assert.ok(short.every((name) => name.length <= length));
+  }
 });
 
 test("slider and number of edges are each other's inverse", () => {

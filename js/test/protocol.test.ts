@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Client, decode, RequestError, type Events } from "../src/protocol";
 import { FakeModel, type Kernel } from "../dev/fake";
 
-const quiet: Events = { job: () => undefined, changed: () => undefined, refused: () => undefined };
+const quiet: Events = { job: () => undefined, changed: () => undefined, refused: () => undefined, lost: () => undefined };
 const client = (kernel: Kernel, events = quiet, poll = 20) => {
   const model = new FakeModel({}, kernel);
   return { model, client: new Client(model, events, poll) };
@@ -66,6 +66,14 @@ test("closing rejects what is open and stops listening", async () => {
   c.close();
   await assert.rejects(open, (error: RequestError) => error.kind === "Closed");
   model.emit("msg:custom", { v: 1, event: "job", job: {} }, []);
+});
+
+test("a message that cannot be sent is said at once: the kernel is gone", async () => {
+  let lost = 0;
+  const { client: c } = client(() => { throw new Error("Cannot send"); }, { ...quiet, lost: () => lost++ });
+  await assert.rejects(c.request("unit"), ({ kind }: RequestError) => kind === "Disconnected");
+  assert.equal(lost, 1);
+  c.close();
 });
 
 test("messages of another version are ignored", async () => {

@@ -127,6 +127,27 @@ test("without events the poll carries a collect to its end", async () => {
   session.close();
 });
 
+test("when the kernel is gone the page says so and waits for nothing", async () => {
+  let gone = false;
+  const model: FakeModel = new FakeModel(traitsFor("lenet", options), (message, answer) => {
+    if (gone) throw new Error("Cannot send");
+    kernel(message, answer);
+  });
+  const kernel = fakeKernel("lenet", model, options);
+  const session = new Session(model);
+  await wait(120);
+  model.emit("msg:custom", { v: 1, event: "job", job: { id: 7, kind: "effect", state: "running", done: 1, total: 2, unit: "images", rate: 1, remaining: 1, message: "", error: null } }, []);
+  assert.ok(session.running && !session.unreachable);
+  gone = true;
+  model.emit("comm_live_update");
+  await wait(20);
+  assert.ok(session.unreachable && !session.running);
+  assert.match(session.message!.text, /restarted or stopped/);
+  await session.unit("conv1", 0).catch((error) => session.fail(error, "Filter"));
+  assert.match(session.message!.text, /restarted or stopped/);
+  session.close();
+});
+
 test("a choice that the kernel refuses is said, and the closed session is silent", async () => {
   const { session, model } = start();
   await wait(60);

@@ -70,14 +70,16 @@ function paintRibbons(pen: Pen, scene: Scene, camera: Camera, ink: Ink, weight: 
   }
 }
 
+type Style = (strength: number) => { colour: Rgb; alpha: number; width: number };
+
 /** A line per edge, stroked in buckets of equal strength (one path each), weakest first. */
-export function paintEdgeList(pen: Pen, scene: Scene, edges: EdgeList, camera: Camera, style: (strength: number) => { colour: Rgb; alpha: number; width: number }): void {
+export function paintEdgeList(pen: Pen, scene: Scene, edges: EdgeList, camera: Camera, style: Style, which: (ribbon: Ribbon) => boolean = () => true): void {
   const { columns, pitch } = scene.plan;
   let bucket = -1;
   const stroke = () => bucket >= 0 && pen.stroke();
   for (let k = 0; k < edges.length; k++) {
     const ribbon = scene.ribbons[edges.wiring[k]];
-    if (!ribbon) continue;
+    if (!ribbon || !which(ribbon)) continue;
     const now = Math.floor((edges.value[k] / 256) * BUCKETS);
     if (now !== bucket) {
       stroke();
@@ -102,11 +104,14 @@ export function paintEdges(pen: Pen, scene: Scene, camera: Camera, ink: Ink, zoo
   if (near === 0) return;
   // Many lines on top of each other must not become a solid block.
   const crowd = Math.min(1, Math.sqrt(500 / Math.max(1, scene.edges.length)));
-  paintEdgeList(pen, scene, scene.edges, camera, (strength) => ({
+  const style = (weight: number): Style => (strength) => ({
     colour: ink.edge,
-    alpha: near * (0.05 + (0.2 + 0.6 * crowd) * strength),
+    alpha: near * weight * (0.05 + (0.2 + 0.6 * crowd) * strength ** 1.5),
     width: (0.5 + 1.7 * strength) * Math.min(2.2, Math.max(0.7, Math.sqrt(zoom))),
-  }));
+  });
+  // All edges of a lane run along one line, where they add up.
+  paintEdgeList(pen, scene, scene.edges, camera, style(0.3), ({ lane }) => lane !== null);
+  paintEdgeList(pen, scene, scene.edges, camera, style(1), ({ lane }) => lane === null);
 }
 
 function dot(pen: Pen, x: number, y: number, size: number, round: boolean): void {

@@ -9,6 +9,8 @@ export interface EdgeList {
   value: Uint8Array;
   length: number;
 }
+const PARTS = ["wiring", "row", "col", "value"] as const;
+
 export interface Matrix {
   wiring: number;
   data: Uint8Array;
@@ -58,6 +60,42 @@ export function strongest(matrices: Matrix[], k: number, counts: Uint32Array[] =
   return edges;
 }
 
+/** How many edges each matrix may show of `k`: equal shares, and what one cannot use goes to the others. */
+export function quotas(sizes: number[], k: number): number[] {
+  const found = sizes.map(() => 0);
+  const order = sizes.map((_, at) => at).sort((a, b) => sizes[a] - sizes[b]);
+  let left = k;
+  order.forEach((at, done) => {
+    found[at] = Math.min(sizes[at], Math.floor(left / (order.length - done)));
+    left -= found[at];
+  });
+  return found;
+}
+
+/**
+ * The strongest edges of every matrix, `k` in all, weakest first; each value relative to the largest of its own matrix.
+ * Between wide layers every coefficient is small: compared over the whole graph, only the narrow first layers would have edges.
+ */
+export function strongestOfEach(matrices: Matrix[], k: number, counts: Uint32Array[] = matrices.map(({ data }) => histogram(data))): EdgeList {
+  const share = quotas(counts.map((count) => count.reduce((sum, n) => sum + n, 0) - count[0]), k);
+  const lists = matrices.map((matrix, m) => {
+    const list = strongest([matrix], share[m], [counts[m]]);
+    const top = list.length ? list.value[list.length - 1] : 1;
+    list.value.forEach((value, at) => (list.value[at] = Math.max(1, Math.round((255 * value) / top))));
+    return list;
+  });
+  const next = new Uint32Array(257); // where each value's run begins, ascending
+  for (const { value } of lists) for (let at = 0; at < value.length; at++) next[value[at] + 1]++;
+  for (let value = 0; value < 256; value++) next[value + 1] += next[value];
+  const edges = emptyEdges(next[256]);
+  for (const list of lists) for (let at = 0; at < list.length; at++) {
+    const slot = next[list.value[at]]++;
+    for (const part of PARTS) edges[part][slot] = list[part][at];
+  }
+  edges.length = edges.value.length;
+  return edges;
+}
+
 /** The strongest `k` edges that touch one unit: its row where it is the target, its column where it is the source. */
 export function touching(matrices: Matrix[], wirings: WiringInfo[], layer: string, unit: number, k: number): EdgeList {
   const found: [value: number, wiring: number, row: number, col: number][] = [];
@@ -82,7 +120,7 @@ export function subset(edges: EdgeList, keep: (k: number) => boolean): EdgeList 
   const kept = emptyEdges(edges.length);
   for (let k = 0; k < edges.length; k++) {
     if (!keep(k)) continue;
-    for (const part of ["wiring", "row", "col", "value"] as const) kept[part][kept.length] = edges[part][k];
+    for (const part of PARTS) kept[part][kept.length] = edges[part][k];
     kept.length++;
   }
   return kept;

@@ -3,6 +3,7 @@ import type { Session } from "../state";
 import { countUnits, withUnit, without } from "../units";
 import { toScreen, toWorld, zoomAt } from "./camera";
 import { nearestUnit, pickBox, place, type Hit } from "./layout";
+import { overviewCamera, STRIP } from "./overview";
 import type { GraphView } from "./view";
 
 const CLICK = 4; // px: less movement than this is a click
@@ -16,6 +17,7 @@ export class Gestures {
   private readonly touches = new Map<number, Touch>();
   private start: (Touch & { shift: boolean; moved: boolean }) | null = null;
   private spread = 0;
+  private inStrip = false;
 
   constructor(private readonly view: GraphView, private readonly session: Session, private readonly onHover: (hit: Hit | null, x: number, y: number) => void) {
     const { canvas } = view;
@@ -33,6 +35,11 @@ export class Gestures {
     this.view.moveTo(zoomAt(this.view.camera, factor, x, y, this.view.zoomLimits));
   }
 
+  private pan(dx: number): void {
+    const { camera } = this.view;
+    this.view.moveTo({ ...camera, x: camera.x - dx });
+  }
+
   // -- pointer -------------------------------------------------------------------------------------
 
   private point(event: MouseEvent): Touch {
@@ -46,9 +53,19 @@ export class Gestures {
     this.view.canvas.classList.add("cw-pointed"); // a focus ring is for the keyboard
     this.view.canvas.focus({ preventScroll: true });
     this.view.canvas.setPointerCapture(event.pointerId);
+    this.inStrip = this.touches.size === 0 && this.overStrip(point);
+    if (this.inStrip) this.slide(point);
     this.touches.set(event.pointerId, point);
     if (this.touches.size === 1) this.start = { ...point, shift: event.shiftKey, moved: false };
     else this.spread = this.distance();
+  }
+
+  private overStrip({ y }: Touch): boolean {
+    return this.view.overflows && y > this.view.height - STRIP;
+  }
+
+  private slide({ x }: Touch): void {
+    this.view.moveTo(overviewCamera(this.view.scene.plan, this.view.camera, this.view, x));
   }
 
   private distance(): number {
@@ -59,8 +76,10 @@ export class Gestures {
   private move(event: PointerEvent): void {
     const point = this.point(event);
     const last = this.touches.get(event.pointerId);
-    if (!last || !this.start) return this.hover(this.view.at(point.x, point.y), point.x, point.y);
+    this.view.canvas.classList.toggle("cw-sliding", this.inStrip || this.overStrip(point));
+    if (!last || !this.start) return this.hover(this.overStrip(point) ? null : this.view.at(point.x, point.y), point.x, point.y);
     this.touches.set(event.pointerId, point);
+    if (this.inStrip && this.touches.size === 1) return this.slide(point);
     if (this.touches.size === 2) return this.pinch();
     if (Math.hypot(point.x - this.start.x, point.y - this.start.y) > CLICK) this.start.moved = true;
     if (!this.start.moved) return;
@@ -97,7 +116,7 @@ export class Gestures {
     const { box } = this.view;
     const point = this.point(event);
     this.forget(event);
-    if (!start || this.touches.size) return;
+    if (!start || this.touches.size || this.inStrip) return;
     if (box) this.selectBox(box);
     else if (!start.moved) this.click(this.view.at(point.x, point.y), start.shift);
   }
@@ -130,7 +149,7 @@ export class Gestures {
 
   private double(event: MouseEvent): void {
     const { x, y } = this.point(event);
-    const hit = this.view.at(x, y);
+    const hit = this.overStrip({ x, y }) ? null : this.view.at(x, y);
     if (hit && !event.shiftKey) this.session.toggle({ [this.view.scene.plan.columns[hit.column].layer.name]: [hit.unit] });
   }
 
@@ -140,6 +159,7 @@ export class Gestures {
     const { x, y } = this.point(event);
     const lines = event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1;
     const delta = Math.max(-240, Math.min(240, event.deltaY * lines));
+    if (!event.ctrlKey && (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY))) return this.pan((event.deltaX || event.deltaY) * lines);
     this.zoom(Math.exp(-delta * (event.ctrlKey ? 0.008 : 0.0016)), x, y);
   }
 

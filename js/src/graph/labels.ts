@@ -1,5 +1,5 @@
 // Names on the canvas, in screen pixels so that they stay legible at every zoom.
-import { count, shorten } from "../format";
+import { abbreviate, count, shorten } from "../format";
 import { toScreen, type Camera } from "./camera";
 import type { Ink, Pen } from "./draw";
 import { place, type Layout } from "./layout";
@@ -7,6 +7,19 @@ import { place, type Layout } from "./layout";
 const FONT = "11px system-ui, -apple-system, 'Segoe UI', sans-serif";
 const BOLD = FONT.replace("11px", "600 11px");
 const ANGLE = -0.6;
+const CLASS_WIDTH = 124; // px
+const fitting = new Map<string, string>();
+
+/** A class name, shortened to what fits beside the graph. */
+function className(pen: Pen, name: string): string {
+  const known = fitting.get(name);
+  if (known !== undefined) return known;
+  pen.font = BOLD;
+  let length = Math.min(40, name.length);
+  while (length > 3 && pen.measureText(shorten(name, length)).width > CLASS_WIDTH) length--;
+  fitting.set(name, shorten(name, length));
+  return fitting.get(name)!;
+}
 
 function halo(pen: Pen, text: string, x: number, y: number, ink: Ink, colour: string): void {
   pen.lineWidth = 3.5;
@@ -20,7 +33,7 @@ function halo(pen: Pen, text: string, x: number, y: number, ink: Ink, colour: st
 /** Whether every layer's name fits above its column when columns are `pitch` pixels apart. */
 export function namesFit(pen: Pen, plan: Layout, pitch: number): boolean {
   pen.font = BOLD;
-  return plan.columns.every((column) => pen.measureText(shorten(column.layer.name, 22)).width < pitch - 8);
+  return plan.columns.every((column) => pen.measureText(abbreviate(column.layer.name, 22)).width < pitch - 8);
 }
 
 export function layerNames(pen: Pen, plan: Layout, camera: Camera, ink: Ink, flat: boolean, width: number, current: string | null): void {
@@ -41,7 +54,7 @@ export function layerNames(pen: Pen, plan: Layout, camera: Camera, ink: Ink, fla
     const colour = column.layer.name === current ? ink.ring : ink.text;
     pen.save();
     pen.translate(x, y);
-    const name = shorten(column.layer.name, 22);
+    const name = abbreviate(column.layer.name, 22);
     if (flat) {
       pen.textAlign = "center";
       pen.font = BOLD;
@@ -52,7 +65,7 @@ export function layerNames(pen: Pen, plan: Layout, camera: Camera, ink: Ink, fla
       pen.rotate(ANGLE);
       pen.textAlign = "left";
       pen.font = BOLD;
-      halo(pen, shorten(name, 14), 2, 0, ink, colour);
+      halo(pen, abbreviate(column.layer.name, 14), 2, 0, ink, colour);
     }
     pen.restore();
   });
@@ -68,17 +81,22 @@ export function classNames(pen: Pen, plan: Layout, camera: Camera, ink: Ink, cla
   for (let unit = 0; unit < column.layer.units; unit++) {
     if (cell < 9 && !marked.has(unit)) continue;
     const [x, y] = toScreen(camera, ...place(column, unit));
+    const name = className(pen, classes[unit] ?? String(unit));
     pen.font = marked.has(unit) ? BOLD : FONT;
-    halo(pen, shorten(classes[unit] ?? String(unit), 16), x + Math.min(cell * 0.5, 14) + 6, y, ink, ink.text);
+    halo(pen, name, x + Math.min(cell * 0.5, 14) + 6, y, ink, ink.text);
   }
   pen.textBaseline = "alphabetic";
 }
 
-export function classNamesWidth(pen: Pen, plan: Layout, classes: string[]): number {
+/** Room that names need to the right of the last column: those of classes, and its own where names are slanted. */
+export function namesRight(pen: Pen, plan: Layout, classes: string[], flat: boolean): number {
   const column = plan.columns[plan.columns.length - 1];
-  if (!column?.layer.isOutput || column.across > 1) return 0;
-  pen.font = FONT;
-  return Math.max(0, ...classes.map((name) => pen.measureText(shorten(name, 16)).width));
+  if (!column) return 0;
+  const named = column.layer.isOutput && column.across === 1;
+  const names = named ? Array.from({ length: column.layer.units }, (_, unit) => className(pen, classes[unit] ?? String(unit))) : [];
+  pen.font = BOLD;
+  const own = flat ? 0 : pen.measureText(abbreviate(column.layer.name, 14)).width * Math.cos(ANGLE) - 6;
+  return Math.max(0, own, ...names.map((name) => pen.measureText(name).width + 6));
 }
 
 /** Unit numbers inside the nodes once they are large enough to hold them. */

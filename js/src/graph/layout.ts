@@ -36,7 +36,7 @@ export interface Box {
 }
 
 export const HEIGHT = 1000;
-const MIN_PITCH = 36;
+const MIN_PITCH = 14;
 const MAX_PITCH = 560;
 const FILL = 0.52; // share of the pitch that a grid may take; the rest is for edges
 const MAX_CELL = 54;
@@ -53,10 +53,10 @@ export function grid(units: number, width: number, height: number, maxCell = MAX
   return best;
 }
 
-export function layout(layers: LayerInfo[], aspect: number, lane = 0): Layout {
+export function layout(layers: LayerInfo[], aspect: number, lane = 0, least = MIN_PITCH): Layout {
   const n = layers.length;
   const even = (HEIGHT * aspect) / Math.max(1, n);
-  const limit = Math.min(MAX_PITCH, Math.max(MIN_PITCH, even)) * FILL;
+  const limit = Math.min(MAX_PITCH, Math.max(least, even)) * FILL;
   const room = HEIGHT - 2 * lane;
   const sizes = layers.map((layer) => {
     const named = layer.isOutput && layer.units <= 40;
@@ -64,7 +64,7 @@ export function layout(layers: LayerInfo[], aspect: number, lane = 0): Layout {
   });
   const halves = sizes.map(({ across, cell }) => (across * cell) / 2);
   const [first, last] = [halves[0] ?? 0, halves[n - 1] ?? 0];
-  const pitch = Math.min(MAX_PITCH, Math.max(MIN_PITCH, (HEIGHT * aspect - first - last) / Math.max(1, n - 1)));
+  const pitch = Math.min(MAX_PITCH, Math.max(least, (HEIGHT * aspect - first - last) / Math.max(1, n - 1)));
   const columns = layers.map((layer, k): Column => {
     const size = sizes[k];
     const x = first + k * pitch;

@@ -1,7 +1,7 @@
 // What the canvas draws, gathered from the session: places, matrices of the shown wirings, the strongest edges.
 import type { Session } from "../state";
 import type { WiringInfo } from "../types";
-import { emptyEdges, histogram, meanStrength, strongest, type EdgeList, type Matrix } from "./edges";
+import { emptyEdges, histogram, meanStrength, strongestOfEach, type EdgeList, type Matrix } from "./edges";
 import { layout, type Layout } from "./layout";
 
 export interface Ribbon {
@@ -40,13 +40,21 @@ function laneOf(order: number, plan: Layout): number {
   return order % 2 === 0 ? plan.lane * (1 - spread) : plan.height - plan.lane * (1 - spread);
 }
 
-export function buildScene(session: Session, aspect: number): Scene {
+/** By wiring, which shown columns it joins; -1 where an end is not shown. */
+function ends(session: Session): [from: number, to: number][] {
+  const index = new Map(session.layers.map((layer, k) => [layer.name, k]));
+  return (session.graph?.wirings ?? []).map(({ source, target }) => [index.get(source) ?? -1, index.get(target) ?? -1]);
+}
+
+/** Places for the shown layers, `least` world units or more from column to column. */
+export function planOf(session: Session, aspect: number, least?: number): Layout {
+  const skips = ends(session).some(([from, to]) => from >= 0 && to >= 0 && to - from > 1);
+  return layout(session.layers, aspect, skips ? LANE : 0, least);
+}
+
+export function buildScene(session: Session, plan: Layout): Scene {
   const wirings = session.graph?.wirings ?? [];
-  const shown = session.layers;
-  const index = new Map(shown.map((layer, k) => [layer.name, k]));
-  const between = wirings.map(({ source, target }) => [index.get(source) ?? -1, index.get(target) ?? -1]);
-  const skips = between.some(([from, to]) => from >= 0 && to >= 0 && to - from > 1);
-  const plan = layout(shown, aspect, skips ? LANE : 0);
+  const between = ends(session);
   const matrices: Matrix[] = [];
   const strengths = between.map(([from, to], wiring) => {
     const data = session.edges[wiring];
@@ -61,5 +69,5 @@ export function buildScene(session: Session, aspect: number): Scene {
 }
 
 export function pickEdges(matrices: Matrix[], k: number): EdgeList {
-  return strongest(matrices, k, matrices.map(({ data }) => counts(data)));
+  return strongestOfEach(matrices, k, matrices.map(({ data }) => counts(data)));
 }

@@ -7,13 +7,17 @@ import { fit, toScreen, toWorld, type Camera, type Margins } from "./camera";
 import { paintEdgeList, paintEdges, paintRing, paintUnits, paintZeroed, type Ink, type Pen } from "./draw";
 import { subset, touching, type EdgeList } from "./edges";
 import { inkOf } from "./ink";
-import { classNames, classNamesWidth, layerNames, namesFit, unitNumbers } from "./labels";
-import { pick, place, type Box, type Column, type Hit } from "./layout";
-import { buildScene, emptyScene, type Scene } from "./scene";
+import { classNames, layerNames, namesFit, namesRight, unitNumbers } from "./labels";
+import { pick, place, HEIGHT, type Box, type Column, type Hit, type Layout } from "./layout";
+import { overflows, paintOverview, STRIP } from "./overview";
+import { buildScene, emptyScene, planOf, type Scene } from "./scene";
 
 const OVERSCAN = 0.3; // painted beyond each edge of the view, so that a pan has something to show
 const OWN_EDGES = 60; // edges drawn for a unit that is pointed at or selected
 const SETTLE = 90; // ms without zooming after which slow layers are painted anew
+const CROWDED = 27; // px between columns below which the whole graph at once cannot be read
+const READABLE = 50; // px between columns then: a part is seen, the overview leads to the others
+const FOCUSED = 24; // units of a selection whose own edges can be told apart
 const QUICK = 12; // ms: below this, painting anew every frame is fluid anyway
 
 interface Layer {
@@ -48,6 +52,7 @@ export class GraphView {
   private ratio = 1;
   private fitScale = 1;
   private flat = true;
+  private whole = false;
   private frame = 0;
   private settle: ReturnType<typeof setTimeout> | null = null;
   private sceneStale = true;
@@ -100,12 +105,15 @@ export class GraphView {
     this.draw();
   }
 
+  /** The whole graph; asked again, columns of readable width where the whole is too crowded. */
   fit(): void {
-    const margins = this.margins();
-    this.camera = fit(this.scene.plan, this, margins);
-    this.fitScale = this.camera.scale;
+    this.whole = !(this.fitted && this.whole);
     this.fitted = true;
-    this.repaint();
+    this.rebuild();
+  }
+
+  get overflows(): boolean {
+    return overflows(this.scene.plan, this.camera, this);
   }
 
   get zoomLimits(): [number, number] {
@@ -114,9 +122,9 @@ export class GraphView {
 
   // -- geometry ---------------------------------------------------------------------------------------
 
-  private margins(): Margins {
-    const classes = classNamesWidth(this.pen, this.scene.plan, this.session.kernel?.classes ?? []);
-    return { left: 14, right: Math.min(130, classes) + 14, top: this.flat ? 44 : 78, bottom: 16 };
+  private margins(plan: Layout): Margins {
+    const right = namesRight(this.pen, plan, this.session.kernel?.classes ?? [], this.flat);
+    return { left: 14, right: right + 10, top: this.flat ? 44 : 78, bottom: 16 };
   }
 
   at(x: number, y: number): Hit | null {
@@ -143,8 +151,17 @@ export class GraphView {
     if (!column) return;
     const [x, y] = toScreen(this.camera, ...place(column, unit));
     const dx = Math.min(0, this.width - 40 - x) + Math.max(0, 40 - x);
-    const dy = Math.min(0, this.height - 30 - y) + Math.max(0, 90 - y);
-    if ((dx || dy) && !this.fitted) this.moveTo({ ...this.camera, x: this.camera.x + dx, y: this.camera.y + dy });
+    const dy = Math.min(0, this.height - 40 - y) + Math.max(0, 90 - y);
+    if ((dx || (dy && !this.fitted)) && (this.overflows || !this.fitted)) this.moveTo({ ...this.camera, x: this.camera.x + dx, y: this.camera.y + dy });
+  }
+
+  /** What is chosen elsewhere (a parent in the inspector, Python) comes into view. */
+  revealSelected(): void {
+    const chosen = pairs(this.session.get("selected") ?? {});
+    const column = chosen.length === 1 ? this.column(chosen[0][0]) : undefined;
+    if (this.sceneStale || !this.width || !column || chosen[0][1] >= column.layer.units) return;
+    const [x, y] = toScreen(this.camera, ...place(column, chosen[0][1]));
+    if (x < 0 || y < 0 || x > this.width || y > this.height) this.moveTo({ ...this.camera, x: this.camera.x + (x < 0 || x > this.width ? this.width / 2 - x : 0), y: this.camera.y + (y < 0 || y > this.height ? this.height / 2 - y : 0) });
   }
 
   ownEdges(layer: string, unit: number): EdgeList {
@@ -161,17 +178,22 @@ export class GraphView {
     const start = performance.now();
     this.sceneStale = false;
     this.own.clear();
-    const guess = Math.max(0.4, (this.width - 60) / Math.max(1, this.height - 90));
-    const draft = buildScene(this.session, guess);
-    this.scene = draft;
-    this.flat = namesFit(this.pen, draft.plan, (draft.plan.pitch * (this.height - 90)) / draft.plan.height);
-    const margins = this.margins();
-    const aspect = Math.max(0.4, (this.width - margins.left - margins.right) / Math.max(1, this.height - margins.top - margins.bottom));
-    this.scene = { ...draft, plan: buildScene(this.session, aspect).plan };
-    const fitting = fit(this.scene.plan, this, margins);
+    const draft = planOf(this.session, Math.max(0.4, (this.width - 60) / Math.max(1, this.height - 90)));
+    this.flat = namesFit(this.pen, draft, (draft.pitch * (this.height - 90)) / draft.height);
+    const margins = this.margins(draft);
+    const room = { width: this.width - margins.left - margins.right, height: Math.max(40, this.height - margins.top - margins.bottom) };
+    const plan = planOf(this.session, Math.max(0.4, room.width / room.height));
+    const crowded = !this.whole && room.width / plan.columns.length < CROWDED;
+    this.scene = buildScene(this.session, crowded ? this.readable(room) : plan);
+    const high = (room.height - STRIP + margins.bottom) / HEIGHT;
+    const fitting = crowded ? { scale: high, x: margins.left, y: margins.top } : fit(plan, this, margins);
     this.fitScale = fitting.scale;
     if (this.fitted) this.camera = fitting;
     this.timings.scene = performance.now() - start;
+  }
+
+  private readable(room: { width: number; height: number }): Layout {
+    return planOf(this.session, room.width / room.height, (READABLE * HEIGHT) / room.height);
   }
 
   private onFrame(): void {
@@ -234,7 +256,13 @@ export class GraphView {
     const current = this.hover ? scene.plan.columns[this.hover.column].layer.name : (focus[0]?.[0] ?? null);
     classNames(pen, scene.plan, camera, ink, this.session.kernel?.classes ?? [], this.markedClasses());
     layerNames(pen, scene.plan, camera, ink, this.flat || scene.plan.pitch * camera.scale > 150, this.width, current);
+    if (this.overflows) paintOverview(pen, scene.plan, camera, this, ink, (layer) => this.markOf(layer));
     this.paintBox();
+  }
+
+  private markOf(layer: string): string | null {
+    if (this.session.get("selected")?.[layer]?.length) return this.ink.ring;
+    return this.session.get("ablated")?.[layer]?.length ? this.ink.zero : null;
   }
 
   private blit({ canvas }: Layer): void {
@@ -245,10 +273,11 @@ export class GraphView {
     this.pen.drawImage(canvas, x, y, (canvas.width / this.ratio) * k, (canvas.height / this.ratio) * k);
   }
 
-  /** The units whose own edges are shown: the one pointed at, else the first of the selection. */
+  /** The units whose own edges are shown: the one pointed at, else those selected, as long as they are few. */
   private focus(): [string, number][] {
     if (this.hover) return [[this.scene.plan.columns[this.hover.column].layer.name, this.hover.unit]];
-    return pairs(this.session.get("selected") ?? {}).filter(([layer, unit]) => unit < (this.column(layer)?.layer.units ?? 0)).slice(0, 8);
+    const chosen = pairs(this.session.get("selected") ?? {}).filter(([layer, unit]) => unit < (this.column(layer)?.layer.units ?? 0));
+    return chosen.length > FOCUSED ? [] : chosen;
   }
 
   private paintOwn(layer: string, unit: number): void {
@@ -258,7 +287,7 @@ export class GraphView {
       const colour = incoming ? this.ink.incoming : this.ink.outgoing;
       this.pen.setLineDash(incoming ? [] : [5, 3]);
       const part = subset(edges, (k) => (this.scene.wirings[edges.wiring[k]].target === layer) === incoming);
-      paintEdgeList(this.pen, this.scene, part, this.camera, (strength) => ({ colour, alpha: 0.15 + (0.8 * strength) / top, width: 0.6 + (2 * strength) / top }));
+      paintEdgeList(this.pen, this.scene, part, this.camera, (strength) => ({ colour, alpha: 0.12 + 0.7 * (strength / top) ** 1.5, width: 0.6 + (1.5 * strength) / top }));
     }
     this.pen.setLineDash([]);
   }

@@ -1,7 +1,7 @@
 // The graph's panel: rule and edge controls, the canvas, its tooltip and legend.
 import { gradient, sequence } from "../colour";
 import { h, options, text, uid } from "../dom";
-import { count, number, shorten } from "../format";
+import { abbreviate, count, number } from "../format";
 import { Gestures } from "../graph/gestures";
 import type { Hit } from "../graph/layout";
 import { GraphView } from "../graph/view";
@@ -36,7 +36,7 @@ function importanceLine(session: Session, layer: string, unit: number): string {
 function unitNames(session: Session, units: [layer: string, unit: number][]): string {
   const parts: string[] = [];
   units.forEach(([layer, unit], k) => {
-    if (session.layer(layer)?.isOutput || units[k - 1]?.[0] !== layer) parts.push(`${k ? (session.layer(layer)?.isOutput ? ", " : "; ") : ""}${shorten(unitName(session, layer, unit), 30)}`);
+    if (session.layer(layer)?.isOutput || units[k - 1]?.[0] !== layer) parts.push(`${k ? (session.layer(layer)?.isOutput ? ", " : "; ") : ""}${abbreviate(unitName(session, layer, unit), 30)}`);
     else parts.push(`, ${unit}`);
   });
   return parts.join("");
@@ -88,7 +88,7 @@ function legend(scope: Scope): HTMLElement {
   const source = h("span", { test: "cw-edge-source" });
   const until = h("span", { class: "cw-until" });
   scope.onTheme(() => (ramp.style.background = gradient(sequence(scope.dark))));
-  scope.on("edges", () => text(source, scope.session.edgeSource === "weight" ? "edges: weight norm" : scope.session.edgeSource ? "edges: |standardised coefficient|" : ""));
+  scope.on("edges", () => text(source, scope.session.edgeSource === "weight" ? "edges: weight norm, the strongest between each two layers" : scope.session.edgeSource ? "edges: |standardised coefficient|, the strongest between each two layers" : ""));
   scope.on(["state", "rule"], () => text(until, scope.session.shownRule === scope.session.get("rule") ? "" : "coloured by L1 norm until you press Collect"));
   return h(
     "div", { class: "cw-legend", test: "cw-legend" },
@@ -119,14 +119,14 @@ function controls(scope: Scope, view: GraphView, gestures: Gestures): HTMLElemen
   return h(
     "div", { class: "cw-toolbar" },
     h("label", { for: ruleId }, "Importance"), rule,
-    h("span", { class: "cw-together" }, h("label", { for: edgesId, title: "How many of the strongest edges between the shown layers are drawn" }, "Strongest edges"), slider, shown),
+    h("span", { class: "cw-together" }, h("label", { for: edgesId, title: "How many edges are drawn: the strongest between each two layers, in equal shares" }, "Strongest edges"), slider, shown),
     h("span", { class: "cw-zoom" }, button("−", "Zoom out", "cw-zoom-out", () => gestures.zoom(1 / 1.4)),
     button("+", "Zoom in", "cw-zoom-in", () => gestures.zoom(1.4)),
-    button("⤢", "Fit the whole graph", "cw-fit", () => view.fit())),
+    button("⤢", "Fit the whole graph; once more: columns of readable width", "cw-fit", () => view.fit())),
   );
 }
 
-export const HELP = "drag pans · wheel zooms · click selects · shift-click adds · shift-drag selects a box · double-click or Z zeroes · arrows move · Esc clears";
+export const HELP = "drag or shift-wheel pans · wheel zooms · click selects · shift-click adds · shift-drag selects a box · double-click or Z zeroes · arrows move · Esc clears";
 
 export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   const { session } = scope;
@@ -137,6 +137,7 @@ export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   const stage = h("div", { class: "cw-stage" }, view.canvas, hint, tip.element);
   scope.on(["graph", "layers", "edges", "n_edges"], () => view.rebuild());
   scope.on(["importance", "rule"], () => view.repaint());
+  scope.on("selected", () => view.revealSelected());
   scope.on(["selected", "ablated", "state"], () => {
     view.draw();
     tip.refresh();

@@ -23,8 +23,8 @@ export function jobText(job: Job): string {
   if (job.state === "queued") return `${VERBS[job.kind]}: waiting for its turn`;
   const parts = [`${VERBS[job.kind]}: ${done}`];
   if (job.rate) parts.push(`${number(job.rate)} ${job.unit}/s`);
-  if (job.remaining !== null) parts.push(`${duration(job.remaining)} left`);
-  if (job.message) parts.push(job.message);
+  if (job.remaining !== null) parts.push(`${duration(Math.max(1, Math.ceil(job.remaining)))} left`);
+  if (job.message && !VERBS[job.kind].toLowerCase().startsWith(job.message)) parts.push(job.message);
   return parts.join(" · ");
 }
 
@@ -87,7 +87,7 @@ export function header(scope: Scope): HTMLElement {
     options(device, (state?.devices ?? []).map((d) => [d.name, deviceLabel(d)]), session.get("device") ?? "");
     if (document.activeElement !== batches) batches.value = session.get("batches") ? String(session.get("batches")) : "";
     batches.placeholder = "all";
-    collect.disabled = asked || running || !state || !state.canCollect;
+    collect.disabled = asked || running || !state || !state.canCollect || session.unreachable;
     collect.title = state && !state.canCollect ? "The widget was made without images: CausalWidget(model, loader)" : "Run the images through the network and learn the structural equations";
     text(collect, asked || job?.kind === "collect" ? "Collecting …" : state?.collected ? "Collect again" : "Collect");
     cancel.disabled = !running;

@@ -179,5 +179,5 @@ export function heatmaps(scope: Scope): HTMLElement {
     if (timer) clearTimeout(timer);
   });
   return h("div", { class: "cw-heatmaps" }, empty, strip,
-    h("div", { class: "cw-field" }, h("label", { for: layerId }, "Layer"), layer, h("label", { for: opacityId }, "Opacity"), opacity), grid);
+    h("div", { class: "cw-field cw-heat-field" }, h("label", { for: layerId }, "Layer"), layer, h("label", { for: opacityId }, "Opacity"), opacity), grid);
 }

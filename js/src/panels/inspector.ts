@@ -1,6 +1,6 @@
 // The selected filter, or filters: weights, response, equation, importance, relatives.
 import { h, text } from "../dom";
-import { count, fixedSigned, number, percent, plural } from "../format";
+import { abbreviate, count, fixedSigned, number, percent, plural } from "../format";
 import { RULES, ruleLabel } from "../rules";
 import type { Scope } from "../scope";
 import type { Unit } from "../records";
@@ -29,7 +29,7 @@ export function inspector(scope: Scope): HTMLElement {
     h("div", { class: "cw-halves" }, h("div", {}, h("h4", {}, "Strongest parents"), parents), h("div", {}, h("h4", {}, "Strongest children"), children)),
     notes,
   );
-  const many = h("div", { class: "cw-many cw-chips", test: "cw-selected-list" });
+  const many = h("div", { class: "cw-many", test: "cw-selected-list" });
   const empty = h("div", { class: "cw-placeholder", test: "cw-inspector-empty" },
     h("b", {}, "No filter is selected"), h("span", {}, "Click a filter in the graph to see its weights, its equation and its strongest parents and children."));
   let shown: Unit | null = null;
@@ -46,7 +46,12 @@ export function inspector(scope: Scope): HTMLElement {
     bar.style.width = `${Math.round((100 * Math.abs(value ?? 0)) / top)}%`;
     const title = `${layer} · ${unit}: ${standardised === null ? `weight norm ${number(value)}` : `standardised ${number(standardised)}, coefficient ${number(coefficient)}`}`;
     return h("button", { type: "button", class: "cw-relative", title, onclick: () => session.set("selected", { [layer]: [unit] }) },
-      h("span", { class: "cw-relative-name" }, unitName(session, layer, unit)), h("span", { class: "cw-number" }, standardised === null ? number(value, 2) : fixedSigned(value, 2)), h("span", { class: "cw-relative-bar" }, bar));
+      nameOf(layer, unit), h("span", { class: "cw-number" }, standardised === null ? number(value, 2) : fixedSigned(value, 2)), h("span", { class: "cw-relative-bar" }, bar));
+  }
+
+  function nameOf(layer: string, unit: number): HTMLElement {
+    if (session.layer(layer)?.isOutput) return h("span", { class: "cw-relative-name" }, unitName(session, layer, unit));
+    return h("span", { class: "cw-relative-name" }, abbreviate(layer, 13), h("b", {}, ` · ${unit}`));
   }
 
   function relatives(element: HTMLElement, list: Relative[], none: string): void {
@@ -78,10 +83,20 @@ export function inspector(scope: Scope): HTMLElement {
     notes.replaceChildren(...info.notes.map((note) => h("div", {}, note)));
   }
 
+  /** "3 filters, 1 class" */
+  function several(units: [layer: string, unit: number][]): string {
+    const classes = units.filter(([layer]) => session.layer(layer)?.isOutput).length;
+    return [[units.length - classes, "filter", "filters"] as const, [classes, "class", "classes"] as const].filter(([n]) => n).map(([n, one, more]) => plural(n, one, more)).join(", ");
+  }
+
   function showMany(): void {
     const all = pairs(session.get("selected") ?? {});
-    many.replaceChildren(...all.slice(0, LISTED).map(([layer, unit]) =>
-      h("button", { type: "button", class: session.isAblated(layer, unit) ? "cw-chip cw-chip-name cw-struck" : "cw-chip cw-chip-name", onclick: () => session.set("selected", { [layer]: [unit] }) }, unitName(session, layer, unit))));
+    const chip = (layer: string, unit: number) => h(
+      "button", { type: "button", class: session.isAblated(layer, unit) ? "cw-chip cw-chip-name cw-struck" : "cw-chip cw-chip-name", title: `Select ${unitName(session, layer, unit)}`, onclick: () => session.set("selected", { [layer]: [unit] }) },
+      session.layer(layer)?.isOutput ? unitName(session, layer, unit) : String(unit));
+    const shown = all.slice(0, LISTED);
+    many.replaceChildren(...[...new Set(shown.map(([layer]) => layer))].map((layer) => h(
+      "div", {}, h("h4", {}, `${layer} · ${several(all.filter(([name]) => name === layer))}`), h("div", { class: "cw-chips" }, ...shown.filter(([name]) => name === layer).map(([, unit]) => chip(layer, unit))))));
     if (all.length > LISTED) many.append(h("span", { class: "cw-sub" }, `and ${count(all.length - LISTED)} more`));
   }
 
@@ -101,7 +116,7 @@ export function inspector(scope: Scope): HTMLElement {
     empty.hidden = all.length > 0;
     one.hidden = all.length !== 1;
     many.hidden = all.length < 2;
-    text(heading, all.length === 1 ? unitName(session, ...all[0]) : all.length ? `${plural(all.length, "filter")} selected` : "Inspector");
+    text(heading, all.length === 1 ? unitName(session, ...all[0]) : all.length ? `${several(all)} selected` : "Inspector");
     buttons();
     if (all.length > 1) showMany();
     if (all.length !== 1) return;
@@ -112,7 +127,9 @@ export function inspector(scope: Scope): HTMLElement {
       shown = unit;
       showOne(unit);
     } catch (error) {
-      if (mine === run) session.fail(error, "Filter");
+      if (mine !== run) return;
+      one.hidden = true; // else the numbers of another filter would stand under this one's name
+      session.fail(error, "Filter");
     }
     if (mine === run) one.classList.remove("cw-stale");
   }

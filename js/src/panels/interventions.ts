@@ -21,6 +21,11 @@ function measure(name: string, test: string): { element: HTMLElement; show(befor
   };
 }
 
+/** The sign of a change, 0 where its 95 % interval does not tell it from none. */
+function clear(change: number | null, se: number | null): number {
+  return change === null || Math.abs(change) <= (half(se) ?? 0) ? 0 : Math.sign(change);
+}
+
 /** Horizontal bars of change a class, each with its 95 % interval; the largest changes first when there are many. */
 function bars(classes: ClassChange[], ofAccuracy: boolean): SVGSVGElement {
   const rows = classes.map((each) => ({ name: each.name, value: ofAccuracy ? each.change : each.logit, interval: half(ofAccuracy ? each.se : each.logitSe) ?? 0 }));
@@ -57,7 +62,7 @@ export function interventions(scope: Scope): HTMLElement {
   const empty = h("div", { class: "cw-placeholder", test: "cw-effect-empty" }, h("b", {}, "Nothing is zeroed"), h("span", {}, "Zero a filter to see what it does to the predictions: double-click it in the graph, or press Zero out in the Inspector."));
 
   function guess({ cls, p }: Guess): string {
-    return `${shorten(session.kernel?.classes[cls] ?? String(cls), 9)} ${percent(p, 0)}`;
+    return `${shorten(session.kernel?.classes[cls] ?? String(cls), 11)} ${percent(p, 0)}`;
   }
 
   function card(k: number, { before, after }: { before: Guess; after: Guess }): HTMLElement {
@@ -70,13 +75,14 @@ export function interventions(scope: Scope): HTMLElement {
   function show(effect: EffectInfo): void {
     const { before, after, change } = effect;
     const within = (se: number | null, scale: number, digits: number) => (half(se) === null ? "" : ` ± ${(half(se)! * scale).toFixed(digits)}`);
-    accuracy.show(percent(before.accuracy), percent(after.accuracy), `${points(change.accuracy)}${within(change.accuracySe, 100, 1)}`, Math.sign(change.accuracy ?? 0));
-    loss.show(number(before.loss), number(after.loss), `${fixedSigned(change.loss)}${within(change.lossSe, 1, 3)}`, -Math.sign(change.loss ?? 0));
+    accuracy.show(percent(before.accuracy), percent(after.accuracy), `${points(change.accuracy)}${within(change.accuracySe, 100, 1)}`, clear(change.accuracy, change.accuracySe));
+    loss.show(number(before.loss), number(after.loss), `${fixedSigned(change.loss)}${within(change.lossSe, 1, 3)}`, -clear(change.loss, change.lossSe));
     accuracy.element.hidden = loss.element.hidden = before.accuracy === null;
     text(flipped, `${count(effect.flipped)} of ${plural(effect.n, "prediction")} changed${effect.seconds ? ` · took ${duration(effect.seconds)}` : ""}`);
     const ofAccuracy = effect.classes.some((each) => each.change !== null);
-    const sorted = effect.classes.length > 12 ? [...effect.classes].sort((a, b) => Math.abs((ofAccuracy ? b.change : b.logit) ?? 0) - Math.abs((ofAccuracy ? a.change : a.logit) ?? 0)).slice(0, 12) : effect.classes;
-    text(caption, `${ofAccuracy ? "Accuracy change by class, points" : "Mean logit change by class"}${sorted.length < effect.classes.length ? " (12 largest)" : ""} ± 95 %`);
+    const measured = effect.classes.filter((each) => (ofAccuracy ? each.change : each.logit) !== null);
+    const sorted = measured.length > 12 ? [...measured].sort((a, b) => Math.abs((ofAccuracy ? b.change : b.logit) ?? 0) - Math.abs((ofAccuracy ? a.change : a.logit) ?? 0)).slice(0, 12) : measured;
+    text(caption, `${ofAccuracy ? "Points of accuracy by class" : "Mean logit change by class"}${sorted.length < measured.length ? ", 12 largest" : ""}, ± 95 %`);
     classes.replaceChildren(bars(sorted, ofAccuracy));
     strip.replaceChildren(...effect.strip.map((each, k) => card(k, each)));
   }

@@ -1,11 +1,12 @@
 // The layers in forward order: which are in the graph, and how importance spreads over each one's units.
 import { css, sequence } from "../colour";
 import { canvas, h, text } from "../dom";
-import { count } from "../format";
+import { abbreviate, count } from "../format";
 import type { Scope } from "../scope";
 import type { LayerInfo } from "../types";
 
 const [WIDTH, HEIGHT, BINS] = [50, 18, 18];
+const NAME = 15; // letters
 
 /** A histogram of importance relative to the layer's largest, low on the left. */
 export function spread(values: Float32Array, bins = BINS): number[] {
@@ -28,13 +29,6 @@ function paintStrip(pen: CanvasRenderingContext2D, values: Float32Array | null, 
     pen.fillStyle = css(map(0.12 + (0.88 * (k + 0.5)) / BINS));
     pen.fillRect((k * WIDTH) / BINS, HEIGHT - 1 - height, WIDTH / BINS - 0.5, height);
   });
-}
-
-/** Where room is short the front of a module path gives way: its end tells layers apart. */
-function nameOf(name: string): HTMLElement {
-  const [head, ...tail] = name.split(/(?=\.)/);
-  const cut = Math.max(0, tail.length - 2);
-  return h("span", { class: "cw-layer-name" }, h("span", {}, [head, ...tail.slice(0, cut)].join("")), tail.slice(cut).join(""));
 }
 
 interface Row {
@@ -66,7 +60,7 @@ export function layers(scope: Scope): HTMLElement {
     const [strip, pen] = canvas(WIDTH, HEIGHT, { class: "cw-strip", "aria-hidden": "true" });
     const element = h(
       "label", { class: "cw-layer", title: `${layer.name}: ${layer.isOutput ? "classes" : layer.kind}, output ${layer.shape.join(" × ")}` },
-      box, nameOf(layer.name), h("span", { class: "cw-layer-units" }, count(layer.units)), strip,
+      box, h("span", { class: "cw-layer-name" }, abbreviate(layer.name, NAME)), h("span", { class: "cw-layer-units" }, count(layer.units)), strip,
     );
     return { layer, box, element, paint: () => paintStrip(pen, layer.isOutput ? null : session.importance(layer.name), scope.dark) };
   }
