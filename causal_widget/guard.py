@@ -57,11 +57,16 @@ def bare(model: object) -> nn.Module:
     Raises
     ------
     UnsupportedModelError
-        If `model` is not a module.
+        If `model` is not a module, or one of TorchScript, which shows neither its layers nor its functions.
     """
     if not isinstance(model, nn.Module):
         raise UnsupportedModelError(
             f"the model must be a torch.nn.Module, got {type(model).__name__}: {model!r:.80}"
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UnsupportedModelError(
+            f"the model is a {type(model).__name__} of TorchScript, which cannot be looked into; "
+            "give the torch.nn.Module that it was made from"
         )
     while True:
         inner = model._modules.get("_orig_mod")
@@ -70,6 +75,11 @@ def bare(model: object) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model
         model = inner
+
+
+def floating_type(model: nn.Module) -> torch.dtype | None:
+    """Give the floating type of the network's weights, which its images must have."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
 
 
 @contextmanager
@@ -158,12 +168,17 @@ def _refuse_split(model: nn.Module) -> None:
 
 @contextmanager
 def _buffers(model: nn.Module) -> Iterator[None]:
-    kept = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    """Put back values, and the tensors themselves where the model registered others in their place."""
+    owned = [(module._buffers, dict(module._buffers)) for module in model.modules()]
+    values = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
         yield
     finally:
+        for current, before in owned:
+            current.clear()
+            current.update(before)
         with torch.no_grad():
-            for buffer, value in kept:
+            for buffer, value in values:
                 if not torch.equal(buffer, value):
                     buffer.copy_(value)
 

@@ -24,6 +24,26 @@ def call_name(module: str, call: int) -> str:
     return module if call == 0 else f"{module}#{call + 1}"
 
 
+class _Calls(Counter[str]):
+    """How often each layer was called in the present run of the model."""
+
+    _running = False
+
+    def begin(self) -> None:
+        self.clear()
+        self._running = True
+
+    def end(self) -> None:
+        self.clear()
+        self._running = False
+
+    def advance(self, path: str) -> int:
+        """Give the number of the call that has just ended."""
+        call = self[path]
+        self[path] = call + self._running
+        return call
+
+
 @contextmanager
 def on_calls(
     model: nn.Module,
@@ -46,9 +66,17 @@ def on_calls(
         Told when the whole model returns; what it returns, if anything, replaces the output.
     modules : set of str, optional
         Paths to be told of; None: every layer.
+
+    Notes
+    -----
+    Calls are counted within one run of the whole model. Where a part of it is run by itself, each call of a
+    layer counts as its first.
     """
-    calls: Counter[str] = Counter()
-    handles: list[RemovableHandle] = [model.register_forward_pre_hook(lambda *_: calls.clear())]
+    calls = _Calls()
+    handles: list[RemovableHandle] = [
+        model.register_forward_pre_hook(lambda *_: calls.begin()),
+        model.register_forward_hook(lambda *_: calls.end(), always_call=True),
+    ]
 
     def watch(path: str, module: nn.Module) -> None:
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -56,9 +84,7 @@ def on_calls(
                 before(path, calls[path], args[0] if args else kwargs["input"])
 
         def leave(_: nn.Module, __: Any, output: Tensor) -> Tensor | None:
-            call = calls[path]
-            calls[path] += 1
-            return after(path, call, output)
+            return after(path, calls.advance(path), output)
 
         handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
         handles.append(module.register_forward_hook(leave))

@@ -14,7 +14,7 @@ from torch import nn
 
 from causal_widget.devices import resolve_device
 from causal_widget.graph import FilterGraph, trace
-from causal_widget.guard import bare, guarded
+from causal_widget.guard import bare, floating_type, guarded
 from causal_widget.jobs import Progress
 from causal_widget.responses.collection import Collection
 from causal_widget.responses.layout import layout_of
@@ -95,7 +95,7 @@ def collect(
     told = progress or Progress()
     where = resolve_device(device, network)
     with guarded(network, where):
-        source = batches(loader, where, max_batches, dtype=_floating_type(network))
+        source = batches(loader, where, max_batches, dtype=floating_type(network))
         first = next(source)
         known = graph if graph is not None else trace(network, first.images[:1])
         collector = _Collector(network, known, phi, site, share, seed, memory_limit, sinks)
@@ -108,11 +108,6 @@ def collect(
         finally:
             told.finish()
     return collector.result(complete=True)
-
-
-def _floating_type(model: nn.Module) -> torch.dtype | None:
-    """Return the parameters' floating type, which images must have as well."""
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
 
 
 class _Collector:

@@ -125,3 +125,35 @@ def test_a_model_is_moved_and_comes_back():
         assert guard.device.type == "cuda"
         model(torch.zeros(1, 3, 4, 4, device="cuda"))
     assert_same(before, picture(model))
+
+
+class Rebinding(nn.Module):
+    """Puts other tensors in place of its buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("cache", None)
+
+    def forward(self, x):
+        self.count, self.cache = self.count + 1, x.sum()
+        self.register_buffer("late", x)
+        return x
+
+
+def test_buffers_that_the_model_replaces_come_back():
+    model = Rebinding()
+    count = model.count
+    with guarded(model), guarded(model):
+        model(torch.ones(2))
+        assert float(model.count) == 1
+    assert model.count is count
+    assert float(count) == 0
+    assert model.cache is None
+    assert list(model._buffers) == ["count", "cache"]
+
+
+def test_a_scripted_module_is_told_from_one_without_convolutions():
+    scripted = torch.jit.script(nn.Sequential(nn.Conv2d(1, 2, 3)))
+    with pytest.raises(UnsupportedModelError, match="TorchScript"):
+        bare(scripted)
