@@ -2,7 +2,7 @@
 
 from causal_widget.effects.effect import ClassEffect, Effect
 from causal_widget.effects.evaluation import Evaluation
-from causal_widget.effects.forward import floating_type, for_each_setting
+from causal_widget.effects.forward import for_each_setting, in_halves, sizes_said
 from causal_widget.effects.paired import Paired, paired
 from causal_widget.effects.running import effect_of, evaluate
 
@@ -13,7 +13,8 @@ __all__ = [
     "Paired",
     "effect_of",
     "evaluate",
-    "floating_type",
     "for_each_setting",
+    "in_halves",
     "paired",
+    "sizes_said",
 ]

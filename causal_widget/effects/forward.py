@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,20 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
-from causal_widget.errors import DataError, NonFiniteError, UnsupportedModelError
+from causal_widget.errors import (
+    CausalWidgetError,
+    DataError,
+    DeviceError,
+    NonFiniteError,
+    UnsupportedModelError,
+)
 from causal_widget.graph import FilterGraph, watch
-from causal_widget.guard import bare, guarded
+from causal_widget.guard import bare, floating_type, guarded
 from causal_widget.interventions import Intervention, Lever
 from causal_widget.jobs import Progress
 from causal_widget.responses import Batch, batches, check_range, count_images
 
-__all__ = ["Consume", "floating_type", "for_each_setting", "logits_of"]
+__all__ = ["Consume", "for_each_setting", "in_halves", "logits_of", "sizes_said"]
 
 Logits = Float64[np.ndarray, "image class"]
 Labels = Int64[np.ndarray, " image"]
@@ -66,17 +72,13 @@ def for_each_setting(
                 for position, setting in enumerate(settings):
                     if lever is not None:
                         lever.pull(setting)
-                    logits = _numbers(_run(network, graph, batch), batch)
+                    with sizes_said(graph, batch.images, f"batch {batch.index} has images"):
+                        logits = _numbers(logits_of(network, batch.images), batch)
                     check_range(batch.labels, batch.index, logits.shape[1])
                     consume(position, logits, labels)
                     told.advance(len(batch.images))
         finally:
             told.finish()
-
-
-def floating_type(model: nn.Module) -> torch.dtype | None:
-    """Give the type of the network's weights, which its images must have."""
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
 
 
 def logits_of(
@@ -88,38 +90,66 @@ def logits_of(
     ------
     UnsupportedModelError
         If the output is not a tensor (image, class).
+    DeviceError
+        If the device's memory is too small for one image.
+    """
+
+    def run(part: Tensor) -> Tensor:
+        output = model(part)
+        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(part):
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise UnsupportedModelError(
+                f"the model's output must be a tensor ({len(part)} images, classes), got {shape}"
+            )
+        return output
+
+    return in_halves(run, images)
+
+
+def in_halves(run: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Run a function of some images, in halves where the device's memory is too small for all of them.
+
+    Raises
+    ------
+    DeviceError
+        If it is too small for one image.
     """
     try:
-        output = model(images)
-    except torch.cuda.OutOfMemoryError:
+        return run(images)
+    except torch.cuda.OutOfMemoryError as error:
         if len(images) == 1:
-            raise
-        half = len(images) // 2
-        torch.cuda.empty_cache()
-        warnings.warn(
-            f"out of device memory with {len(images)} images: going on with {half} at a time", stacklevel=2
-        )
-        return torch.cat([logits_of(model, images[:half]), logits_of(model, images[half:])])
-    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise UnsupportedModelError(
-            f"the model's output must be a tensor ({len(images)} images, classes), got {shape}"
-        )
-    return output
-
-
-def _run(model: nn.Module, graph: FilterGraph | None, batch: Batch) -> Tensor:
-    """Run one batch; a size that the network cannot take is said in the words of the images."""
-    shape, traced = tuple(batch.images.shape[1:]), graph.example_shape if graph is not None else ()
-    try:
-        return logits_of(model, batch.images)
-    except (RuntimeError, ValueError) as error:
-        if traced and shape != tuple(traced):
-            raise DataError(
-                f"batch {batch.index} has images of shape {shape}, but the network was traced with "
-                f"{tuple(traced)} and cannot run them: {error}"
+            raise DeviceError(
+                "the device is out of memory with a single image; take another device"
             ) from error
+    # Not within the handler: the exception keeps alive all that the failed run had on the device.
+    half = len(images) // 2
+    torch.cuda.empty_cache()
+    warnings.warn(
+        f"out of device memory with {len(images)} images: going on with {half} at a time", stacklevel=2
+    )
+    return torch.cat([in_halves(run, images[:half]), in_halves(run, images[half:])])
+
+
+@contextmanager
+def sizes_said(graph: FilterGraph | None, images: Tensor, where: str) -> Iterator[None]:
+    """Say a size that the network cannot take in the words of the images.
+
+    Raises
+    ------
+    DataError
+        If the network raises on images of another size than it was traced with.
+    """
+    shape, traced = tuple(images.shape[1:]), () if graph is None else tuple(graph.example_shape)
+    try:
+        yield
+    except CausalWidgetError:
         raise
+    except (RuntimeError, ValueError) as error:
+        if not traced or shape == traced:
+            raise
+        raise DataError(
+            f"{where} of shape {shape}, but the network was traced with {traced} and cannot run them: {error}"
+        ) from error
 
 
 def _numbers(logits: Tensor, batch: Batch) -> Logits:

@@ -10,10 +10,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from causal_widget.effects import floating_type
+from causal_widget.effects import in_halves, sizes_said
 from causal_widget.errors import ArgumentError, DataError, NonFiniteError
 from causal_widget.graph import FilterGraph, Layer, as_maps, watch
-from causal_widget.guard import bare, guarded
+from causal_widget.guard import bare, floating_type, guarded
 from causal_widget.interventions import Intervention, Lever
 
 __all__ = ["difference", "heatmap"]
@@ -70,7 +70,9 @@ def heatmap(
     ArgumentError
         If not exactly one of `weights` and `unit` is given, or the weights are not one finite number a unit.
     DataError, NonFiniteError
-        If the images are not such, or their maps are NaN or infinite.
+        If the images are not such, or of a size that the network cannot take, or maps are NaN or infinite.
+    DeviceError
+        If the memory is too small for one image; several are taken in halves then, with a warning.
     """
     settings = [None if intervention is None else intervention.checked(graph)]
     (maps,) = _maps(model, graph, images, layer, weights, unit, settings, site, device)
@@ -127,12 +129,20 @@ def _maps(
     lever = Lever(graph, [one for one in settings if one is not None])
     handlers = [*lever.handlers, (chosen.name, chosen.site(site), read)]
     network = bare(model)
+
+    def run(part: Tensor) -> Tensor:
+        seen.clear()
+        network(part)
+        return seen[0]
+
+    found = []
     with guarded(network, device) as guard, watch(network, graph, handlers):
         given = batch.to(guard.device, floating_type(network))
         for setting in settings:
             lever.pull(setting)
-            network(given)
-    return [_upsampled(maps, batch, chosen) for maps in seen]
+            with sizes_said(graph, batch, "the images are"):
+                found.append(in_halves(run, given))
+    return [_upsampled(maps, batch, chosen) for maps in found]
 
 
 def _mix(

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from causal_widget.effects import Effect, Evaluation, effect_of, evaluate
-from causal_widget.errors import ArgumentError, Cancelled, DataError, NonFiniteError, UnsupportedModelError
+from causal_widget.errors import (
+    ArgumentError,
+    Cancelled,
+    DataError,
+    DeviceError,
+    NonFiniteError,
+    UnsupportedModelError,
+)
 from causal_widget.graph import trace
 from causal_widget.interventions import Intervention
 from causal_widget.jobs import Progress
@@ -295,3 +302,34 @@ def test_wrapped_models_are_run_bare() -> None:
     )
     with pytest.raises(UnsupportedModelError, match="str"):
         evaluate("model", [x])  # type: ignore[arg-type]
+
+
+class Starved(nn.Module):
+    """Runs out of memory above so many images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.most = seeded(Plain), 99
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        answer: Tensor = self.inner(x)
+        return answer
+
+
+def test_memory_too_small_for_one_image_is_no_fault_of_its_size() -> None:
+    model = Starved()
+    graph = trace(model, images())
+    model.most = 0
+    with pytest.raises(DeviceError, match="single image"), pytest.warns(UserWarning, match="going on"):
+        effect_of(model, graph, Intervention({"inner.conv1": [0]}), [images(2)[..., :10]])
+
+
+def test_an_output_that_is_no_logits_is_no_fault_of_the_images_size() -> None:
+    model = Odd("maps")
+    plain = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model.add_module("0", model.conv)
+    graph = trace(plain, images())
+    with pytest.raises(UnsupportedModelError, match=r"\(12, 2, 10, 10\)"):
+        effect_of(model, graph, Intervention({}), [images()[..., :10, :10]])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from causal_widget.errors import ArgumentError, DataError, NonFiniteError, UnknownNameError
+from causal_widget.errors import ArgumentError, DataError, DeviceError, NonFiniteError, UnknownNameError
 from causal_widget.explanations import difference, heatmap
 from causal_widget.graph import trace
 from causal_widget.interventions import Intervention
@@ -88,7 +88,7 @@ def test_the_model_is_left_alone() -> None:
     model, x = seeded(Residual).train(), images(4)
     graph, before = trace(model, x), fingerprint(model)
     difference(model, graph, x, "stem", Intervention({"stem": [0]}), unit=1)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(DataError, match=r"shape \(2, 12, 12\).*traced with \(3, 12, 12\)"):
         heatmap(model, graph, x[:, :2], "stem", unit=1)
     assert fingerprint(model) == before
 
@@ -115,3 +115,29 @@ def test_bad_input(
     model = seeded(Residual)
     with pytest.raises(error, match=says):
         heatmap(model, trace(model, images()), x, layer, **options)  # type: ignore[arg-type]
+
+
+class Small(nn.Module):
+    """Runs out of memory above so many images, after its first layer was read."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.inner, self.most = seeded(Residual), most
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.inner(x)
+        if len(x) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return answer
+
+
+def test_memory_that_is_too_small_halves_the_images_and_says_so() -> None:
+    model, x = Small(2), images(5)
+    graph, cut = trace(model, x), Intervention({"inner.stem": [1]})
+    with pytest.warns(UserWarning, match="5 images: going on with 2"):
+        found = difference(model, graph, x, "inner.stem", cut, unit=1)
+    plain = difference(model.inner, trace(model.inner, x), x, "stem", Intervention({"stem": [1]}), unit=1)
+    np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-7)
+    model.most = 0
+    with pytest.raises(DeviceError, match="single image"):
+        heatmap(model, graph, x[:1], "inner.stem", unit=1)
