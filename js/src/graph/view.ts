@@ -3,20 +3,20 @@ import { luminance } from "../colour";
 import { h } from "../dom";
 import type { Session } from "../state";
 import { unitKey, pairs } from "../units";
-import { fit, toScreen, toWorld, type Camera, type Margins } from "./camera";
-import { paintEdgeList, paintEdges, paintRing, paintUnits, paintZeroed, type Ink, type Pen } from "./draw";
-import { subset, touching, type EdgeList } from "./edges";
+import { arrange } from "./arrange";
+import { toScreen, toWorld, type Camera } from "./camera";
+import { paintEdges, paintRing, paintUnits, paintZeroed, type Ink, type Pen } from "./draw";
+import { touching, type EdgeList } from "./edges";
 import { inkOf } from "./ink";
-import { classNames, layerNames, namesFit, namesRight, unitNumbers } from "./labels";
-import { pick, place, HEIGHT, type Box, type Column, type Hit, type Layout } from "./layout";
-import { overflows, paintOverview, STRIP } from "./overview";
-import { buildScene, emptyScene, planOf, type Scene } from "./scene";
+import { classNames, layerNames, unitNumbers } from "./labels";
+import { pick, place, type Box, type Column, type Hit } from "./layout";
+import { paintBox, paintChosen, paintOwn } from "./marks";
+import { overflows, paintOverview } from "./overview";
+import { buildScene, emptyScene, type Scene } from "./scene";
 
 const OVERSCAN = 0.3; // painted beyond each edge of the view, so that a pan has something to show
 const OWN_EDGES = 60; // edges drawn for a unit that is pointed at or selected
 const SETTLE = 90; // ms without zooming after which slow layers are painted anew
-const CROWDED = 27; // px between columns below which the whole graph at once cannot be read
-const READABLE = 50; // px between columns then: a part is seen, the overview leads to the others
 const FOCUSED = 24; // units of a selection whose own edges can be told apart
 const QUICK = 12; // ms: below this, painting anew every frame is fluid anyway
 
@@ -122,11 +122,6 @@ export class GraphView {
 
   // -- geometry ---------------------------------------------------------------------------------------
 
-  private margins(plan: Layout): Margins {
-    const right = namesRight(this.pen, plan, this.session.kernel?.classes ?? [], this.flat);
-    return { left: 14, right: right + 10, top: this.flat ? 44 : 78, bottom: 16 };
-  }
-
   at(x: number, y: number): Hit | null {
     return pick(this.scene.plan, ...toWorld(this.camera, x, y));
   }
@@ -157,11 +152,17 @@ export class GraphView {
 
   /** What is chosen elsewhere (a parent in the inspector, Python) comes into view. */
   revealSelected(): void {
-    const chosen = pairs(this.session.get("selected") ?? {});
-    const column = chosen.length === 1 ? this.column(chosen[0][0]) : undefined;
-    if (this.sceneStale || !this.width || !column || chosen[0][1] >= column.layer.units) return;
-    const [x, y] = toScreen(this.camera, ...place(column, chosen[0][1]));
-    if (x < 0 || y < 0 || x > this.width || y > this.height) this.moveTo({ ...this.camera, x: this.camera.x + (x < 0 || x > this.width ? this.width / 2 - x : 0), y: this.camera.y + (y < 0 || y > this.height ? this.height / 2 - y : 0) });
+    const [first, ...others] = this.chosen();
+    if (!first || others.length || this.sceneStale || !this.width) return;
+    const [x, y] = toScreen(this.camera, ...place(this.column(first[0])!, first[1]));
+    const shift = (at: number, size: number) => (at < 0 || at > size ? size / 2 - at : 0);
+    const [dx, dy] = [shift(x, this.width), shift(y, this.height)];
+    if (dx || dy) this.moveTo({ ...this.camera, x: this.camera.x + dx, y: this.camera.y + dy });
+  }
+
+  /** The selected units that are in the graph. */
+  private chosen(): [string, number][] {
+    return pairs(this.session.get("selected") ?? {}).filter(([layer, unit]) => unit < (this.column(layer)?.layer.units ?? 0));
   }
 
   ownEdges(layer: string, unit: number): EdgeList {
@@ -178,22 +179,12 @@ export class GraphView {
     const start = performance.now();
     this.sceneStale = false;
     this.own.clear();
-    const draft = planOf(this.session, Math.max(0.4, (this.width - 60) / Math.max(1, this.height - 90)));
-    this.flat = namesFit(this.pen, draft, (draft.pitch * (this.height - 90)) / draft.height);
-    const margins = this.margins(draft);
-    const room = { width: this.width - margins.left - margins.right, height: Math.max(40, this.height - margins.top - margins.bottom) };
-    const plan = planOf(this.session, Math.max(0.4, room.width / room.height));
-    const crowded = !this.whole && room.width / plan.columns.length < CROWDED;
-    this.scene = buildScene(this.session, crowded ? this.readable(room) : plan);
-    const high = (room.height - STRIP + margins.bottom) / HEIGHT;
-    const fitting = crowded ? { scale: high, x: margins.left, y: margins.top } : fit(plan, this, margins);
-    this.fitScale = fitting.scale;
-    if (this.fitted) this.camera = fitting;
+    const { plan, flat, camera } = arrange(this.pen, this.session, this, this.whole);
+    this.scene = buildScene(this.session, plan);
+    this.flat = flat;
+    this.fitScale = camera.scale;
+    if (this.fitted) this.camera = camera;
     this.timings.scene = performance.now() - start;
-  }
-
-  private readable(room: { width: number; height: number }): Layout {
-    return planOf(this.session, room.width / room.height, (READABLE * HEIGHT) / room.height);
   }
 
   private onFrame(): void {
@@ -248,7 +239,7 @@ export class GraphView {
     pen.globalAlpha = focus.length ? 0.22 : 1;
     this.blit(this.edgeLayer);
     pen.globalAlpha = 1;
-    if (camera.scale / this.fitScale > 0.3) for (const [layer, unit] of focus) this.paintOwn(layer, unit);
+    if (camera.scale / this.fitScale > 0.3) for (const [layer, unit] of focus) paintOwn(pen, scene, camera, ink, layer, this.ownEdges(layer, unit));
     this.blit(this.unitLayer);
     paintZeroed(pen, scene, camera, ink, this.session.get("ablated") ?? {});
     unitNumbers(pen, scene.plan, camera, this.width, this.height, (column, unit) => this.numberColour(column, unit));
@@ -257,7 +248,6 @@ export class GraphView {
     classNames(pen, scene.plan, camera, ink, this.session.kernel?.classes ?? [], this.markedClasses());
     layerNames(pen, scene.plan, camera, ink, this.flat || scene.plan.pitch * camera.scale > 150, this.width, current);
     if (this.overflows) paintOverview(pen, scene.plan, camera, this, ink, (layer) => this.markOf(layer));
-    this.paintBox();
   }
 
   private markOf(layer: string): string | null {
@@ -276,20 +266,8 @@ export class GraphView {
   /** The units whose own edges are shown: the one pointed at, else those selected, as long as they are few. */
   private focus(): [string, number][] {
     if (this.hover) return [[this.scene.plan.columns[this.hover.column].layer.name, this.hover.unit]];
-    const chosen = pairs(this.session.get("selected") ?? {}).filter(([layer, unit]) => unit < (this.column(layer)?.layer.units ?? 0));
+    const chosen = this.chosen();
     return chosen.length > FOCUSED ? [] : chosen;
-  }
-
-  private paintOwn(layer: string, unit: number): void {
-    const edges = this.ownEdges(layer, unit);
-    const top = edges.length ? edges.value[edges.length - 1] / 255 : 1;
-    for (const incoming of [true, false]) {
-      const colour = incoming ? this.ink.incoming : this.ink.outgoing;
-      this.pen.setLineDash(incoming ? [] : [5, 3]);
-      const part = subset(edges, (k) => (this.scene.wirings[edges.wiring[k]].target === layer) === incoming);
-      paintEdgeList(this.pen, this.scene, part, this.camera, (strength) => ({ colour, alpha: 0.12 + 0.7 * (strength / top) ** 1.5, width: 0.6 + (1.5 * strength) / top }));
-    }
-    this.pen.setLineDash([]);
   }
 
   private markedClasses(): Set<number> {
@@ -309,22 +287,8 @@ export class GraphView {
   }
 
   private paintMarks(): void {
-    const selected = pairs(this.session.get("selected") ?? {});
-    const many = selected.length > 8; // then neighbours are ringed, and thick rings would hide what they mark
-    for (const [layer, unit] of selected) {
-      const column = this.column(layer);
-      if (column && unit < column.layer.units) paintRing(this.pen, column, unit, this.camera, this.ink.ring, many ? 1.3 : 2.2, many ? null : this.ink.back);
-    }
+    paintChosen(this.pen, this.camera, this.ink, this.chosen().map(([layer, unit]) => [this.column(layer)!, unit]));
     if (this.hover) paintRing(this.pen, this.scene.plan.columns[this.hover.column], this.hover.unit, this.camera, this.ink.text, 1.2, this.ink.back);
-  }
-
-  private paintBox(): void {
-    if (!this.box) return;
-    const { x0, y0, x1, y1 } = this.box;
-    this.pen.setLineDash([4, 3]);
-    this.pen.lineWidth = 1.2;
-    this.pen.strokeStyle = this.ink.ring;
-    this.pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    this.pen.setLineDash([]);
+    if (this.box) paintBox(this.pen, this.box, this.ink);
   }
 }
