@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import takewhile
 
 __all__ = [
     "ArgumentError",
@@ -70,5 +71,13 @@ def nearest(name: str, names: Iterable[str]) -> str:
     str
         ``' Did you mean "conv1"?'`` with a leading space, or the empty string where nothing is close.
     """
-    close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.4)
-    return f' Did you mean "{close[0]}"?' if close else ""
+    word = str(name)
+    close = difflib.get_close_matches(word, list(names), n=8, cutoff=0.4)
+    best = max(close, key=lambda known: _likeness(known, word), default="")
+    return f' Did you mean "{best}"?' if close else ""
+
+
+def _likeness(known: str, word: str) -> tuple[float, int]:
+    """Rank equally close names by how far they begin alike: for "conv9", "conv2" before "fc2"."""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(known, word, strict=False))
+    return difflib.SequenceMatcher(None, known, word).ratio(), len(list(alike))

@@ -45,25 +45,44 @@ def guess_example(model: nn.Module) -> Float[Tensor, "1 channel height width"]:
     Raises
     ------
     ArgumentError
-        If no size fits.
+        If no size fits; the message carries what the network said to the first.
+    UnsupportedModelError
+        If it runs and its output is not (image, class).
     """
     module = check_model(model)
     first = next(part for part in module.modules() if isinstance(part, _ConvNd))
+    said: list[str] = []
     with guarded(module) as guard:
         for size in SIZES:
             shape = (1, first.in_channels, *[size] * len(first.kernel_size))
             example = torch.zeros(shape, dtype=first.weight.dtype, device=guard.device)
-            if _fits(module, example):
+            answer = _answer(module, example)
+            if isinstance(answer, Tensor) and answer.ndim == 2:
                 return example
-    raise ArgumentError(
-        f"no image size among {SIZES} with {first.in_channels} channels fits {type(module).__name__}: "
-        "give example="
+            said.append(_said(answer))
+            if not isinstance(answer, Tensor | Exception):
+                break
+    if isinstance(answer, Exception):
+        raise ArgumentError(
+            f"no image size among {SIZES} with {first.in_channels} channels fits {type(module).__name__}: "
+            f"give example=. Of {SIZES[0]} it said {said[0]}"
+        )
+    raise UnsupportedModelError(
+        f"the output of {type(module).__name__} must be a tensor (image, class), got {said[-1]} for an "
+        f"image of shape {shape[1:]}; if it takes images of another shape, give example="
     )
 
 
-def _fits(model: nn.Module, example: Tensor) -> bool:
+def _said(answer: object) -> str:
+    if isinstance(answer, Tensor):
+        return str(tuple(answer.shape))
+    return f"{type(answer).__name__}: {answer}" if isinstance(answer, Exception) else type(answer).__name__
+
+
+def _answer(model: nn.Module, example: Tensor) -> object:
+    """Give the output, or what the model raised."""
     try:
-        output = model(example)
-    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError):
-        return False
-    return isinstance(output, Tensor) and output.ndim == 2
+        return model(example)
+    # The model is the user's: it may raise anything, and what it raises is told.
+    except Exception as error:  # noqa: BLE001
+        return error

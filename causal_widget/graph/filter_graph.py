@@ -108,7 +108,9 @@ class FilterGraph:
                 f"layer {name} does not exist; the layers are numbered 0 to {len(self.layers) - 1}"
             )
         if name not in self._by_name:
-            raise UnknownNameError(f'layer "{name}" does not exist.{nearest(str(name), self.names)}')
+            known = ", ".join(self.names[:8]) + (", ..." if len(self.names) > 8 else "")
+            hint = nearest(str(name), self.names) or f" The layers are {known}."
+            raise UnknownNameError(f'layer "{name}" does not exist.{hint}')
         return self._by_name[str(name)]
 
     def parents(self, name: str | int) -> tuple[Wiring, ...]:

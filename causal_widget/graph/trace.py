@@ -18,7 +18,7 @@ from causal_widget.graph.sources import Sources
 from causal_widget.graph.steps import PASSING, Follower
 from causal_widget.graph.symbolic import why_not_symbolic
 from causal_widget.graph.wiring import Wiring
-from causal_widget.guard import bare, guarded
+from causal_widget.guard import bare, floating_type, guarded
 
 
 def trace(model: nn.Module, example: Tensor) -> FilterGraph:
@@ -34,7 +34,7 @@ def trace(model: nn.Module, example: Tensor) -> FilterGraph:
     model : nn.Module
         Any CNN that maps images to (image, class) outputs.
     example : Tensor, shape (image, channel, height, width)
-        A batch of images; only the first is used.
+        A batch of images; only the first is used, in the floating type of the model's weights.
 
     Returns
     -------
@@ -59,7 +59,8 @@ def trace(model: nn.Module, example: Tensor) -> FilterGraph:
         raise DataError(f"the example must be a batch of images (image, channel, height, width), got {got}")
     with guarded(module) as guard:
         note = why_not_symbolic(module)
-        image = example[:1].detach().to(guard.device)
+        dtype = floating_type(module) if example.is_floating_point() else None
+        image = example[:1].detach().to(guard.device, dtype)
         recorder = _Recorder(module)
         _run(recorder, module, image)
     return recorder.graph("recorded" if note else "symbolic", tuple(example.shape[1:]), note)

@@ -45,7 +45,7 @@ def test_the_only_size_that_fits_is_found(model: nn.Module, shape: tuple[int, ..
 def test_no_size_fits() -> None:
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(7, 2))
     explainer = CausalCNNExplainer(model)
-    with pytest.raises(ArgumentError, match="give example="):
+    with pytest.raises(ArgumentError, match=r"give example=.* Of 32 it said RuntimeError: .*7x2"):
         _ = explainer.graph
     with pytest.raises(UnsupportedModelError, match="no convolution"):
         guess_example(nn.Linear(2, 2))
@@ -57,3 +57,35 @@ def test_an_odd_size_is_taken_from_the_images() -> None:
     explainer = CausalCNNExplainer(model, "cpu")
     explainer.collect_data([x])
     assert explainer.graph.example_shape == (1, 11, 7)
+
+
+class Answering(nn.Module):
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        self.conv, self.answer = nn.Conv2d(3, 2, 3), answer
+
+    def forward(self, x: Tensor) -> object:
+        logits = self.conv(x).mean((2, 3))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {"tuple": (logits, logits), "dict": {"logits": logits}, "squeezed": logits[0]}[
+            str(self.answer)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        ("tuple", UnsupportedModelError, "got tuple"),
+        ("dict", UnsupportedModelError, "got dict"),
+        ("squeezed", UnsupportedModelError, r"got \(2,\)"),
+        (KeyError("my own bug"), ArgumentError, "KeyError: 'my own bug'"),
+    ],
+)
+def test_a_network_that_gives_no_logits_or_raises_is_told_so(
+    answer: object, error: type[Exception], says: str
+) -> None:
+    model = Answering(answer).train()
+    with pytest.raises(error, match=says):
+        _ = CausalCNNExplainer(model).graph
+    assert model.training

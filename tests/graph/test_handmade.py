@@ -282,6 +282,8 @@ def test_names_that_do_not_exist():
     graph = trace(Made(CASES["sum"][0], 6), IMAGE)
     with pytest.raises(UnknownNameError, match='Did you mean "fc"'):
         graph.layer("fc1")
+    with pytest.raises(UnknownNameError, match=r"The layers are a, b, c, fc\."):
+        graph.layer("0")
     with pytest.raises(UnknownNameError, match="0 to 3"):
         graph.layer(9)
     with pytest.raises(UnknownNameError, match="units 0 to 5"):
@@ -299,3 +301,16 @@ def test_names_are_text_in_html():
     text = trace(model, IMAGE)._repr_html_()
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_the_nearest_name_begins_alike():
+    model = nn.Sequential()
+    for name, part in {"c1": nn.Conv2d(4, 6, 3), "flat": nn.Flatten(), "fc": nn.Linear(216, 2)}.items():
+        model.add_module(name, part)
+    with pytest.raises(UnknownNameError, match='Did you mean "c1"'):
+        trace(model, IMAGE).layer("c3")
+
+
+def test_the_example_takes_the_type_of_the_weights():
+    model = Made(CASES["sum"][0], 6).double()
+    assert trace(model, IMAGE.float()).names == trace(model, IMAGE.double()).names
