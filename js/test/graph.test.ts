@@ -4,7 +4,7 @@ import { fakeEdges, fakeGraph } from "../dev/kernel";
 import { fit, toScreen, toWorld, zoomAt } from "../src/graph/camera";
 import { histogram, meanStrength, quotas, strongest, strongestOfEach, touching } from "../src/graph/edges";
 import { grid, layout, pick, pickBox, place } from "../src/graph/layout";
-import { overflows, overviewCamera } from "../src/graph/overview";
+import { centred, overflows, placeAt } from "../src/graph/overview";
 
 const nets = ["lenet", "resnet", "vgg"];
 const matricesOf = (net: string) => {
@@ -45,15 +45,18 @@ test("each two layers show their own strongest edges, in equal shares, weakest f
   assert.equal(strongestOfEach([], 10).length, 0);
 });
 
-test("the overview's camera shows the place that is asked for, and never beyond the graph", () => {
+test("the overview's camera shows the place that is asked for, and no more beyond the graph than its margins", () => {
   const view = { width: 600, height: 400 };
+  const margins = { left: 14, right: 90, top: 40, bottom: 10 };
   const plan = layout(fakeGraph("vgg").layers, 1.5, 0, 200);
   const camera = { scale: 0.4, x: 12, y: 60 };
   assert.ok(overflows(plan, camera, view) && !overflows(plan, { ...camera, scale: 0.01 }, view));
-  const middle = overviewCamera(plan, camera, view, 300);
-  assert.ok(Math.abs(toWorld(middle, 300, 0)[0] - plan.width / 2) < 1e-6 && middle.y === 60 && middle.scale === 0.4);
-  assert.ok(Math.abs(toScreen(overviewCamera(plan, camera, view, 0), 0, 0)[0]) < 1e-6);
-  assert.ok(Math.abs(toScreen(overviewCamera(plan, camera, view, 600), plan.width, 0)[0] - 600) < 1e-6);
+  const asked = placeAt(plan, view, 300);
+  const middle = centred(plan, camera, view, margins, asked);
+  assert.ok(Math.abs(asked - plan.width / 2) < 1e-6 && Math.abs(toScreen(middle, asked, 0)[0] - 300) < 1e-6);
+  assert.deepEqual([middle.y, middle.scale], [60, 0.4]);
+  assert.equal(toScreen(centred(plan, camera, view, margins, -50), 0, 0)[0], 14);
+  assert.ok(Math.abs(toScreen(centred(plan, camera, view, margins, plan.width), plan.width, 0)[0] - 510) < 1e-6);
 });
 
 test("a unit's own edges are the row and the column of its matrices", () => {

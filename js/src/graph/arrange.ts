@@ -1,6 +1,6 @@
 // Which layout a view of this size gets, and the camera that it opens with.
 import type { Session } from "../state";
-import { fit, type Camera } from "./camera";
+import { fit, type Camera, type Margins } from "./camera";
 import type { Pen } from "./draw";
 import { namesFit, namesRight } from "./labels";
 import { HEIGHT, type Layout } from "./layout";
@@ -16,6 +16,7 @@ interface Arrangement {
   /** Whether names of layers stand level above their columns; else they are slanted. */
   flat: boolean;
   camera: Camera;
+  margins: Margins;
 }
 
 /** The whole graph, if `whole` is asked for or there is room enough; else columns of readable width, from the first layer on. */
@@ -26,9 +27,9 @@ export function arrange(pen: Pen, session: Session, view: { width: number; heigh
   const room = { width: Math.max(40, view.width - margins.left - margins.right), height: Math.max(40, view.height - margins.top - margins.bottom) };
   if (whole || room.width / draft.columns.length >= CROWDED) {
     const plan = planOf(session, Math.max(0.4, room.width / room.height));
-    return { plan, flat, camera: fit(plan, view, margins) };
+    return { plan, flat, margins, camera: fit(plan, view, margins) };
   }
   const high = Math.max(40, room.height + BELOW - STRIP);
   const plan = planOf(session, room.width / high, (READABLE * HEIGHT) / high);
-  return { plan, flat, camera: { scale: high / HEIGHT, x: margins.left, y: margins.top } };
+  return { plan, flat, margins, camera: { scale: high / HEIGHT, x: margins.left, y: margins.top } };
 }

@@ -110,7 +110,7 @@ export function paintEdges(pen: Pen, scene: Scene, camera: Camera, ink: Ink, zoo
     width: (0.5 + 1.7 * strength) * Math.min(2.2, Math.max(0.7, Math.sqrt(zoom))),
   });
   // All edges of a lane run along one line, where they add up.
-  paintEdgeList(pen, scene, scene.edges, camera, style(0.3), ({ lane }) => lane !== null);
+  paintEdgeList(pen, scene, scene.edges, camera, style(0.16), ({ lane }) => lane !== null);
   paintEdgeList(pen, scene, scene.edges, camera, style(1), ({ lane }) => lane === null);
 }
 

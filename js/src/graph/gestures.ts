@@ -3,7 +3,7 @@ import type { Session } from "../state";
 import { countUnits, withUnit, without } from "../units";
 import { toScreen, toWorld, zoomAt } from "./camera";
 import { nearestUnit, pickBox, place, type Hit } from "./layout";
-import { overviewCamera, STRIP } from "./overview";
+import { STRIP } from "./overview";
 import type { GraphView } from "./view";
 
 const CLICK = 4; // px: less movement than this is a click
@@ -54,7 +54,7 @@ export class Gestures {
     this.view.canvas.focus({ preventScroll: true });
     this.view.canvas.setPointerCapture(event.pointerId);
     this.inStrip = this.touches.size === 0 && this.overStrip(point);
-    if (this.inStrip) this.slide(point);
+    if (this.inStrip) this.view.slideTo(point.x);
     this.touches.set(event.pointerId, point);
     if (this.touches.size === 1) this.start = { ...point, shift: event.shiftKey, moved: false };
     else this.spread = this.distance();
@@ -62,10 +62,6 @@ export class Gestures {
 
   private overStrip({ y }: Touch): boolean {
     return this.view.overflows && y > this.view.height - STRIP;
-  }
-
-  private slide({ x }: Touch): void {
-    this.view.moveTo(overviewCamera(this.view.scene.plan, this.view.camera, this.view, x));
   }
 
   private distance(): number {
@@ -79,7 +75,7 @@ export class Gestures {
     this.view.canvas.classList.toggle("cw-sliding", this.inStrip || this.overStrip(point));
     if (!last || !this.start) return this.hover(this.overStrip(point) ? null : this.view.at(point.x, point.y), point.x, point.y);
     this.touches.set(event.pointerId, point);
-    if (this.inStrip && this.touches.size === 1) return this.slide(point);
+    if (this.inStrip && this.touches.size === 1) return this.view.slideTo(point.x);
     if (this.touches.size === 2) return this.pinch();
     if (Math.hypot(point.x - this.start.x, point.y - this.start.y) > CLICK) this.start.moved = true;
     if (!this.start.moved) return;

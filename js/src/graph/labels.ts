@@ -47,7 +47,10 @@ export function layerNames(pen: Pen, plan: Layout, camera: Camera, ink: Ink, fla
     pen.fillRect(0, 0, width, least + 7);
     pen.globalAlpha = 1;
   }
+  const chosen = current === null ? undefined : plan.index.get(current);
+  const covers = (k: number) => !flat && chosen !== undefined && k !== chosen && Math.abs(k - chosen) * pitch < 20;
   plan.columns.forEach((column, k) => {
+    if (covers(k)) return;
     const [x, top] = toScreen(camera, column.x, Math.min(column.top, flat ? Infinity : 0));
     if (x < (flat ? 0 : -40) || x > width || (k % every && column.layer.name !== current)) return;
     const y = Math.max(least, top - 8);

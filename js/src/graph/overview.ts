@@ -1,5 +1,5 @@
 // Where the graph is wider than the view: a strip below it with every layer, and the part that is seen.
-import type { Camera } from "./camera";
+import type { Camera, Margins } from "./camera";
 import type { Ink, Pen } from "./draw";
 import type { Layout } from "./layout";
 
@@ -18,12 +18,14 @@ export function overflows(plan: Layout, camera: Camera, view: View): boolean {
 
 const perWorld = (plan: Layout, view: View): number => (view.width - 2 * SIDE) / plan.width;
 
-/** The camera that has the place of the strip at `x` in the middle of the view. */
-export function overviewCamera(plan: Layout, camera: Camera, view: View, x: number): Camera {
-  const world = (x - SIDE) / perWorld(plan, view);
-  const half = view.width / 2 / camera.scale;
-  return { ...camera, x: view.width / 2 - Math.min(plan.width - half, Math.max(half, world)) * camera.scale };
+/** The camera that has the world's `x` in the middle of the view, as far as no empty room is shown for it. */
+export function centred(plan: Layout, camera: Camera, view: View, margins: Margins, x: number): Camera {
+  const least = view.width - margins.right - plan.width * camera.scale;
+  return { ...camera, x: Math.min(margins.left, Math.max(least, view.width / 2 - x * camera.scale)) };
 }
+
+/** The place in the world that the strip shows at `x`. */
+export const placeAt = (plan: Layout, view: View, x: number): number => (x - SIDE) / perWorld(plan, view);
 
 export function paintOverview(pen: Pen, plan: Layout, camera: Camera, view: View, ink: Ink, colourOf: (layer: string) => string | null): void {
   const k = perWorld(plan, view);

@@ -4,14 +4,15 @@ import { h } from "../dom";
 import type { Session } from "../state";
 import { unitKey, pairs } from "../units";
 import { arrange } from "./arrange";
-import { toScreen, toWorld, type Camera } from "./camera";
+import { toScreen, toWorld, type Camera, type Margins } from "./camera";
 import { paintEdges, paintRing, paintUnits, paintZeroed, type Ink, type Pen } from "./draw";
 import { touching, type EdgeList } from "./edges";
 import { inkOf } from "./ink";
 import { classNames, layerNames, unitNumbers } from "./labels";
 import { pick, place, type Box, type Column, type Hit } from "./layout";
 import { paintBox, paintChosen, paintOwn } from "./marks";
-import { overflows, paintOverview } from "./overview";
+import { centred, overflows, paintOverview, placeAt } from "./overview";
+import { offscreen, type Offscreen } from "./offscreen";
 import { buildScene, emptyScene, type Scene } from "./scene";
 
 const OVERSCAN = 0.3; // painted beyond each edge of the view, so that a pan has something to show
@@ -19,16 +20,6 @@ const OWN_EDGES = 60; // edges drawn for a unit that is pointed at or selected
 const SETTLE = 90; // ms without zooming after which slow layers are painted anew
 const FOCUSED = 24; // units of a selection whose own edges can be told apart
 const QUICK = 12; // ms: below this, painting anew every frame is fluid anyway
-
-interface Layer {
-  canvas: HTMLCanvasElement;
-  pen: Pen;
-}
-
-function offscreen(): Layer {
-  const canvas = document.createElement("canvas");
-  return { canvas, pen: canvas.getContext("2d")! };
-}
 
 export class GraphView {
   readonly canvas = h("canvas", {
@@ -53,6 +44,8 @@ export class GraphView {
   private fitScale = 1;
   private flat = true;
   private whole = false;
+  private margins: Margins = { left: 0, right: 0, top: 0, bottom: 0 };
+  private keep: number | null = null; // share of the width that stays in the middle when the size changes
   private frame = 0;
   private settle: ReturnType<typeof setTimeout> | null = null;
   private sceneStale = true;
@@ -74,12 +67,14 @@ export class GraphView {
     if (width < 2 || height < 2) return; // a hidden tab
     const ratio = Math.min(3, window.devicePixelRatio || 1);
     if (width === this.width && height === this.height && ratio === this.ratio) return;
+    const panned = !this.fitted && this.camera.scale === this.fitScale && this.scene.plan.width > 0;
+    this.keep = panned ? toWorld(this.camera, this.width / 2, 0)[0] / this.scene.plan.width : null;
     [this.width, this.height, this.ratio] = [width, height, ratio];
     for (const [canvas, k] of [[this.canvas, 1], [this.edgeLayer.canvas, 1 + 2 * OVERSCAN], [this.unitLayer.canvas, 1 + 2 * OVERSCAN]] as const) {
       canvas.width = Math.round(width * ratio * k);
       canvas.height = Math.round(height * ratio * k);
     }
-    if (this.fitted) this.rebuild();
+    if (this.fitted || this.keep !== null) this.rebuild();
     else this.repaint();
   }
 
@@ -155,9 +150,15 @@ export class GraphView {
     const [first, ...others] = this.chosen();
     if (!first || others.length || this.sceneStale || !this.width) return;
     const [x, y] = toScreen(this.camera, ...place(this.column(first[0])!, first[1]));
-    const shift = (at: number, size: number) => (at < 0 || at > size ? size / 2 - at : 0);
-    const [dx, dy] = [shift(x, this.width), shift(y, this.height)];
-    if (dx || dy) this.moveTo({ ...this.camera, x: this.camera.x + dx, y: this.camera.y + dy });
+    const outside = x < 0 || x > this.width;
+    const dy = y < 0 || y > this.height ? this.height / 2 - y : 0;
+    const there = outside ? centred(this.scene.plan, this.camera, this, this.margins, toWorld(this.camera, x, 0)[0]) : this.camera;
+    if (outside || dy) this.moveTo({ ...there, y: there.y + dy });
+  }
+
+  /** Goes where the overview was touched. */
+  slideTo(x: number): void {
+    this.moveTo(centred(this.scene.plan, this.camera, this, this.margins, placeAt(this.scene.plan, this, x)));
   }
 
   /** The selected units that are in the graph. */
@@ -179,11 +180,14 @@ export class GraphView {
     const start = performance.now();
     this.sceneStale = false;
     this.own.clear();
-    const { plan, flat, camera } = arrange(this.pen, this.session, this, this.whole);
+    const { plan, flat, camera, margins } = arrange(this.pen, this.session, this, this.whole);
     this.scene = buildScene(this.session, plan);
     this.flat = flat;
+    this.margins = margins;
     this.fitScale = camera.scale;
     if (this.fitted) this.camera = camera;
+    else if (this.keep !== null) this.camera = centred(plan, camera, this, margins, this.keep * plan.width);
+    this.keep = null;
     this.timings.scene = performance.now() - start;
   }
 
@@ -255,7 +259,7 @@ export class GraphView {
     return this.session.get("ablated")?.[layer]?.length ? this.ink.zero : null;
   }
 
-  private blit({ canvas }: Layer): void {
+  private blit({ canvas }: Offscreen): void {
     const painted = this.painted!;
     const k = this.camera.scale / painted.scale;
     const x = this.camera.x - (painted.x + this.width * OVERSCAN) * k;

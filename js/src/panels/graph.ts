@@ -85,10 +85,10 @@ function tooltip(session: Session, view: GraphView): { element: HTMLElement; sho
 
 function legend(scope: Scope): HTMLElement {
   const ramp = h("span", { class: "cw-ramp" });
-  const source = h("span", { test: "cw-edge-source" });
+  const source = h("span", { test: "cw-edge-source", title: "Relative to the strongest edge between the same two layers" });
   const until = h("span", { class: "cw-until" });
   scope.onTheme(() => (ramp.style.background = gradient(sequence(scope.dark))));
-  scope.on("edges", () => text(source, scope.session.edgeSource === "weight" ? "edges: weight norm, the strongest between each two layers" : scope.session.edgeSource ? "edges: |standardised coefficient|, the strongest between each two layers" : ""));
+  scope.on("edges", () => text(source, scope.session.edgeSource === "weight" ? "edges: weight norm" : scope.session.edgeSource ? "edges: |standardised coefficient|" : ""));
   scope.on(["state", "rule"], () => text(until, scope.session.shownRule === scope.session.get("rule") ? "" : "coloured by L1 norm until you press Collect"));
   return h(
     "div", { class: "cw-legend", test: "cw-legend" },
@@ -119,14 +119,14 @@ function controls(scope: Scope, view: GraphView, gestures: Gestures): HTMLElemen
   return h(
     "div", { class: "cw-toolbar" },
     h("label", { for: ruleId }, "Importance"), rule,
-    h("span", { class: "cw-together" }, h("label", { for: edgesId, title: "How many edges are drawn: the strongest between each two layers, in equal shares" }, "Strongest edges"), slider, shown),
+    h("span", { class: "cw-together" }, h("label", { for: edgesId, title: "How many edges are drawn: the strongest between each two layers, in equal shares" }, h("span", { class: "cw-more" }, "Strongest "), "edges"), slider, shown),
     h("span", { class: "cw-zoom" }, button("−", "Zoom out", "cw-zoom-out", () => gestures.zoom(1 / 1.4)),
     button("+", "Zoom in", "cw-zoom-in", () => gestures.zoom(1.4)),
     button("⤢", "Fit the whole graph; once more: columns of readable width", "cw-fit", () => view.fit())),
   );
 }
 
-export const HELP = "drag or shift-wheel pans · wheel zooms · click selects · shift-click adds · shift-drag selects a box · double-click or Z zeroes · arrows move · Esc clears";
+export const HELP = "drag pans · wheel zooms · click selects · shift-click adds · shift-drag selects a box · double-click or Z zeroes · arrows move · Esc clears";
 
 export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   const { session } = scope;

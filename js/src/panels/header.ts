@@ -23,7 +23,7 @@ export function jobText(job: Job): string {
   if (job.state === "queued") return `${VERBS[job.kind]}: waiting for its turn`;
   const parts = [`${VERBS[job.kind]}: ${done}`];
   if (job.rate) parts.push(`${number(job.rate)} ${job.unit}/s`);
-  if (job.remaining !== null) parts.push(`${duration(Math.max(1, Math.ceil(job.remaining)))} left`);
+  if (job.remaining !== null) parts.push(job.remaining < 1 ? "< 1 s left" : `${duration(Math.ceil(job.remaining))} left`);
   if (job.message && !VERBS[job.kind].toLowerCase().startsWith(job.message)) parts.push(job.message);
   return parts.join(" · ");
 }

@@ -50,8 +50,8 @@ export function inspector(scope: Scope): HTMLElement {
   }
 
   function nameOf(layer: string, unit: number): HTMLElement {
-    if (session.layer(layer)?.isOutput) return h("span", { class: "cw-relative-name" }, unitName(session, layer, unit));
-    return h("span", { class: "cw-relative-name" }, abbreviate(layer, 13), h("b", {}, ` · ${unit}`));
+    if (session.layer(layer)?.isOutput) return h("span", { class: "cw-relative-name" }, h("span", {}, unitName(session, layer, unit)));
+    return h("span", { class: "cw-relative-name" }, h("span", {}, abbreviate(layer, 13)), h("b", {}, ` · ${unit}`));
   }
 
   function relatives(element: HTMLElement, list: Relative[], none: string): void {
