@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from itertools import takewhile
+from numbers import Integral
 
 __all__ = [
     "ArgumentError",
@@ -16,6 +17,7 @@ __all__ = [
     "OrderError",
     "UnknownNameError",
     "UnsupportedModelError",
+    "check_seed",
     "nearest",
 ]
 
@@ -54,6 +56,19 @@ class ArgumentError(CausalWidgetError, ValueError):
 
 class Cancelled(CausalWidgetError):
     """A job was cancelled by the person who started it."""
+
+
+def check_seed(seed: object) -> int:
+    """Give the seed of a random generator as an int.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no whole number from 0 to 2**32 - 1.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < 2**32:
+        raise ArgumentError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r:.80}")
+    return int(seed)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

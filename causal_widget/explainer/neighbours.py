@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.manifold import TSNE
 
-from causal_widget.errors import ArgumentError
+from causal_widget.errors import ArgumentError, check_seed
 
 __all__ = ["tsne"]
 
@@ -19,7 +19,7 @@ def tsne(weights: Float[np.ndarray, "filter ..."], seed: int = 0) -> Float[np.nd
     Raises
     ------
     ArgumentError
-        If there are fewer than 3 filters.
+        If there are fewer than 3 filters, or the seed is no whole number from 0.
     """
     n = len(weights)
     if n < 3:
@@ -30,6 +30,6 @@ def tsne(weights: Float[np.ndarray, "filter ..."], seed: int = 0) -> Float[np.nd
         perplexity=min(30.0, (n - 1) / 3),
         init="pca" if spread else "random",
         method="exact" if n < 50 else "barnes_hut",
-        random_state=seed,
+        random_state=check_seed(seed),
     )
     return np.asarray(method.fit_transform(flat))

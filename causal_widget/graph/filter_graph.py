@@ -161,6 +161,8 @@ class FilterGraph:
         asked: dict[str, tuple[int, ...]] = {}
         for name, chosen in units.items():
             layer = self.layer(name)
+            if isinstance(chosen, str) or not isinstance(chosen, Iterable):
+                raise ArgumentError(f'units of "{layer.name}" must be a list of integers, got {chosen!r:.80}')
             asked[layer.name] = tuple(sorted({_unit(layer, unit) for unit in chosen}))
         return {layer.name: asked[layer.name] for layer in self.layers if asked.get(layer.name)}
 

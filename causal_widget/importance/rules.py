@@ -11,7 +11,14 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 from torch import nn
 
-from causal_widget.errors import OrderError, UnknownNameError, UnsupportedModelError, nearest
+from causal_widget.errors import (
+    NonFiniteError,
+    OrderError,
+    UnknownNameError,
+    UnsupportedModelError,
+    check_seed,
+    nearest,
+)
 from causal_widget.graph import FilterGraph, Layer
 from causal_widget.guard import bare
 from causal_widget.responses import Collection
@@ -103,6 +110,8 @@ def importance(
         No rule has that name.
     OrderError
         The rule needs what is not given; the message says what to call.
+    NonFiniteError
+        The rule gives NaN or infinity, as for weights that are; names the layer.
     """
     if rule not in RULES:
         raise UnknownNameError(
@@ -110,11 +119,15 @@ def importance(
         )
     layers = tuple(layer for layer in graph.layers if not layer.is_output)
     raw = RULES[rule].compute(Sources(graph, scm, collection, model, seed), layers)
-    return {layer.name: _shared_out(values) for layer, values in zip(layers, raw, strict=True)}
+    return {layer.name: _shared_out(values, rule, layer) for layer, values in zip(layers, raw, strict=True)}
 
 
-def _shared_out(values: Array) -> Array:
+def _shared_out(values: Array, rule: str, layer: Layer) -> Array:
     top = values.max()
+    if not np.isfinite(top):
+        raise NonFiniteError(
+            f"Rule {rule!r} gives NaN or infinity in layer {layer.name!r}: are its weights finite?"
+        )
     if not top > 0:
         return np.full(len(values), 1 / len(values))
     scaled = values / top
@@ -166,7 +179,8 @@ def _response(sources: Sources, layers: tuple[Layer, ...]) -> list[Array]:
 
 
 def _random(sources: Sources, layers: tuple[Layer, ...]) -> list[Array]:
-    return [np.random.default_rng((sources.seed, layer.index)).random(layer.units) for layer in layers]
+    seed = check_seed(sources.seed)
+    return [np.random.default_rng((seed, layer.index)).random(layer.units) for layer in layers]
 
 
 _ALL = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float
@@ -51,7 +52,7 @@ def heatmap_overlay(
     UnknownNameError
         If the colour map does not exist.
     """
-    if not 0 <= alpha <= 1:
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
         raise ArgumentError(f"alpha must be in 0..1, got {alpha!r}")
     low, high = float(heat.min()), float(heat.max())
     if signed:

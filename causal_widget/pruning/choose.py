@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float64, Int
 
-from causal_widget.errors import ArgumentError
+from causal_widget.errors import ArgumentError, check_seed
 from causal_widget.graph import FilterGraph
 
 __all__ = ["check_percent", "count", "lowest", "prunable", "random_order", "ranking"]
@@ -75,11 +75,9 @@ def random_order(graph: FilterGraph, seed: int, repeat: int = 0) -> Order:
     Raises
     ------
     ArgumentError
-        If the seed is no whole number from 0.
+        If the seed is no whole number from 0 to 2**32 - 1.
     """
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise ArgumentError(f"seed must be a whole number from 0, got {seed!r:.80}")
-    generator = np.random.default_rng([seed, repeat])
+    generator = np.random.default_rng([check_seed(seed), repeat])
     return {module: generator.permutation(filters) for module, filters in prunable(graph).items()}
 
 

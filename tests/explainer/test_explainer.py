@@ -437,10 +437,17 @@ def test_the_l1_rule_reads_the_weights_as_they_are_now() -> None:
         (lambda e: e.pruning_curve([X], [10], ["random"], repeats=2.5), "repeats must be a whole number"),
         (
             lambda e: e.pruning_curve([X], [10], ["random"], seed=-1),
-            "seed must be a whole number from 0, got -1",
+            "seed must be a whole number from 0 to .*, got -1",
         ),
-        (lambda e: e.prune_random_filters(10, seed="x"), "seed must be a whole number from 0, got 'x'"),
-        (lambda e: e.prune_random_filters(10, seed=None), "seed must be a whole number from 0, got None"),
+        (lambda e: e.prune_random_filters(10, seed="x"), "seed must be a whole number from 0 to .*, got 'x'"),
+        (lambda e: e.visualize_filter_tsne(0, seed=-1), "seed must be a whole number from 0"),
+        (lambda e: e.importance("random", seed="x"), "seed must be a whole number from 0"),
+        (lambda e: e.visualize_heatmap_on_input(X[0], alpha="a"), "alpha must be in 0..1, got 'a'"),
+        (lambda e: e.graph.check_units({"stem": 3}), 'units of "stem" must be a list of integers, got 3'),
+        (
+            lambda e: e.prune_random_filters(10, seed=None),
+            "seed must be a whole number from 0 to .*, got None",
+        ),
         (lambda e: CausalCNNExplainer(e.model, class_names=3), "class_names must be a list"),
     ],
 )

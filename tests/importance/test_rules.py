@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from causal_widget.errors import OrderError, UnknownNameError
+from causal_widget.errors import NonFiniteError, OrderError, UnknownNameError
 from causal_widget.graph import trace
 from causal_widget.importance import RULES, importance
 from causal_widget.responses import collect
@@ -134,3 +134,12 @@ def test_what_is_missing_is_said(rule, says):
 def test_unknown_rules_say_the_nearest(made):
     with pytest.raises(UnknownNameError, match='"coefficient"'):
         importance("coeficient", **made)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_told_and_not_shared_alike(made, value):
+    model = residual()
+    with torch.no_grad():
+        model.branch.weight[1, 0, 0, 0] = value
+    with pytest.raises(NonFiniteError, match="'l1' gives NaN or infinity in layer 'branch'"):
+        importance("l1", graph=made["graph"], model=model)
