@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from causal_widget.errors import UnsupportedModelError
@@ -57,7 +58,8 @@ def bare(model: object) -> nn.Module:
     Raises
     ------
     UnsupportedModelError
-        If `model` is not a module, or one of TorchScript, which shows neither its layers nor its functions.
+        If `model` is not a module, is one of TorchScript, which shows neither its layers nor its functions,
+        or has lazy layers that no image has given a shape yet.
     """
     if not isinstance(model, nn.Module):
         raise UnsupportedModelError(
@@ -73,8 +75,17 @@ def bare(model: object) -> nn.Module:
         if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             inner = model.module
         if not isinstance(inner, nn.Module):
+            _refuse_lazy(model)
             return model
         model = inner
+
+
+def _refuse_lazy(model: nn.Module) -> None:
+    lazy = next((name for name, p in model.named_parameters() if is_lazy(p)), None)
+    if lazy is not None:
+        raise UnsupportedModelError(
+            f'parameter "{lazy}" of {type(model).__name__} has no shape yet: run the model once on images'
+        )
 
 
 def floating_type(model: nn.Module) -> torch.dtype | None:

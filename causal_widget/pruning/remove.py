@@ -100,8 +100,27 @@ class _Times(nn.Module):
 def _multiply(module: nn.Module, name: str, kept: Tensor) -> None:
     if parametrize.is_parametrized(module, name):
         parametrize.register_parametrization(module, name, _Times(kept), unsafe=True)
-    else:
-        getattr(module, name).masked_fill_(~kept, 0)
+        return
+    if name not in module._parameters and name not in module._buffers:
+        _fix(module, name)
+    getattr(module, name).masked_fill_(~kept, 0)
+
+
+def _fix(module: nn.Module, name: str) -> None:
+    """Make a parameter of a tensor that a hook computes anew in each run, as it is in eval mode.
+
+    So do `torch.nn.utils.prune`, and the `weight_norm` and `spectral_norm` of `torch.nn.utils`.
+    """
+    training = module.training
+    module.training = False
+    for number, hook in list(module._forward_pre_hooks.items()):
+        if name in (getattr(hook, "name", None), getattr(hook, "_tensor_name", None)):
+            hook(module, ())
+            del module._forward_pre_hooks[number]
+    module.training = training
+    value = getattr(module, name).detach().clone()
+    delattr(module, name)
+    module.register_parameter(name, nn.Parameter(value))
 
 
 def _kept(convolution: nn.Module, layer: Layer, filters: list[int]) -> Tensor:

@@ -157,3 +157,12 @@ def test_a_scripted_module_is_told_from_one_without_convolutions():
     scripted = torch.jit.script(nn.Sequential(nn.Conv2d(1, 2, 3)))
     with pytest.raises(UnsupportedModelError, match="TorchScript"):
         bare(scripted)
+
+
+def test_lazy_layers_without_a_shape_are_refused_and_stay_so():
+    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(2))
+    with pytest.raises(UnsupportedModelError, match=r'"0.weight".*run the model once'):
+        bare(nn.DataParallel(model))
+    assert isinstance(model[0].weight, nn.UninitializedParameter)
+    model(torch.zeros(1, 3, 5, 5))
+    assert bare(model) is model

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from causal_widget.errors import ArgumentError, UnknownNameError
 from causal_widget.graph import trace
@@ -133,3 +134,25 @@ def test_what_cannot_be_removed(
     model = seeded(build)
     with pytest.raises(error, match=says):
         remove_filters(model, trace(model, images()), units)
+
+
+def masked(module: nn.Module) -> nn.Module:
+    return prune.random_unstructured(module, "weight", 0.3)  # type: ignore[no-any-return, no-untyped-call]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
+@pytest.mark.parametrize("wrap", [nn.utils.weight_norm, nn.utils.spectral_norm, masked])
+def test_weights_that_a_hook_computes_anew_in_each_run(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model, x = seeded(Plain), images()
+    wrap(model.conv1)  # type: ignore[arg-type]
+    with torch.no_grad():
+        expected_whole = model(x)
+    graph, units = trace(model, x), {"conv1": [0, 5]}
+    pruned = remove_filters(model, graph, units)
+    with torch.no_grad():
+        found = pruned(x)
+        assert (pruned.conv1.weight[[0, 5]] == 0).all()  # type: ignore[union-attr, index]
+        assert (pruned.conv1.weight[[1, 2, 3, 4]] != 0).any()  # type: ignore[union-attr, index]
+        with intervene(model, graph, Intervention(units)) as under:
+            torch.testing.assert_close(found, under(x), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(model(x), expected_whole)
