@@ -51,7 +51,7 @@ export function inspector(scope: Scope): HTMLElement {
 
   function nameOf(layer: string, unit: number): HTMLElement {
     if (session.layer(layer)?.isOutput) return h("span", { class: "cw-relative-name" }, h("span", {}, unitName(session, layer, unit)));
-    return h("span", { class: "cw-relative-name" }, h("span", {}, abbreviate(layer, 13)), h("b", {}, ` · ${unit}`));
+    return h("span", { class: "cw-relative-name" }, h("span", {}, abbreviate(layer, 14 - String(unit).length)), h("b", {}, ` · ${unit}`));
   }
 
   function relatives(element: HTMLElement, list: Relative[], none: string): void {
