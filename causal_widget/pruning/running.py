@@ -71,25 +71,20 @@ def pruning_curve(
     shares = _shares(percents)
     orders = _orders(graph, importances, repeats, seed)
     choices = {
-        (rule, draw, share): _silenced(graph, lowest(order, share))
+        rule: [[_silenced(graph, lowest(order, share)) for share in shares] for order in draws]
         for rule, draws in orders.items()
-        for draw, order in enumerate(draws)
-        for share in shares
     }
-    nothing = Intervention({})
-    distinct = list(dict.fromkeys([nothing, *choices.values()]))
+    every = (choice for draws in choices.values() for draw in draws for choice in draw)
+    distinct = list(dict.fromkeys([Intervention({}), *every]))
     tally = _Tally(len(distinct))
     began = time.perf_counter()
     for_each_setting(
         model, graph, distinct, loader, tally.add, device=device, max_batches=max_batches, progress=progress
     )  # fmt: skip
     where = {choice: position for position, choice in enumerate(distinct)}
-    shape = {rule: (len(draws), len(shares)) for rule, draws in orders.items()}
     positions = {
-        rule: np.array([where[choices[rule, d, s]] for d in range(shape[rule][0]) for s in shares]).reshape(
-            shape[rule]
-        )
-        for rule in orders
+        rule: np.array([[where[choice] for choice in draw] for draw in draws])
+        for rule, draws in choices.items()
     }
     sizes = prunable(graph)
     return PruningCurve(
