@@ -16,6 +16,11 @@ export function number(x: number | null | undefined, digits = 3): string {
   return minus(Number(x.toPrecision(digits)).toString());
 }
 
+/** Always so many figures, so that two numbers beside each other compare: 1.05 and 1.10. */
+export function figures(x: number | null | undefined, digits = 3): string {
+  return missing(x) || Math.abs(x) >= 1000 || Math.abs(x) < 1e-3 ? number(x, digits) : minus(x.toPrecision(digits));
+}
+
 export function signed(x: number | null | undefined, digits = 3): string {
   const text = number(x, digits);
   return !missing(x) && x > 0 ? `+${text}` : text;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import style from "../src/style.css";
 import { contrast, diverging, heat, luminance, parse, sequence, type Rgb } from "../src/colour";
-import { bytes, count, duration, fixedSigned, half, number, percent, plural, points, shorten, signed, abbreviate } from "../src/format";
+import { bytes, count, duration, figures, fixedSigned, half, number, percent, plural, points, shorten, signed, abbreviate } from "../src/format";
 import { niceSteps } from "../src/panels/chart";
 import { edgesOf, sliderOf } from "../src/panels/graph";
 import { spread } from "../src/panels/layers";
@@ -49,6 +49,7 @@ test("numbers as a person reads them", () => {
   assert.deepEqual([plural(1, "filter"), plural(2, "class", "classes")], ["1 filter", "2 classes"]);
   assert.deepEqual([shorten("a long name of class 4", 9), shorten("short", 9)], ["a lo…ss 4", "short"]);
   assert.equal(half(0.5), 0.98);
+  assert.deepEqual([figures(1.1), figures(0.0018), figures(-12.345), figures(0), figures(123456), figures(null)], ["1.10", "0.00180", "−12.3", "0", number(123456), "–"]);
 });
 
 test("abbreviated module paths stay apart: their numbers are whole", () => {

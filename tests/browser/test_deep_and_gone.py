@@ -18,7 +18,8 @@ layers = OrderedDict()
 for k in range(1, 41):
     layers[f"conv{k}"] = nn.Conv2d(1 if k == 1 else 4, 4, 3, padding=1)
     layers[f"relu{k}"] = nn.ReLU()
-model = nn.Sequential(OrderedDict(layers, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 3)))
+layers.update(pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 3))
+model = nn.Sequential(layers)
 loader = [(torch.randn(8, 1, 8, 8), torch.arange(8) % 3)]
 widget = cw.CausalWidget(model, loader, class_names=["a", "b", "<script>c</script>"])
 widget
@@ -36,7 +37,8 @@ def test_a_deep_network_opens_readable_and_every_layer_can_be_reached(lab, open_
     notebook.run_all()
     view = WidgetView(notebook.page).ready()
     assert view.position("conv2", 0)[0] - view.position("conv1", 0)[0] > 40
-    assert in_sight(view, "conv1") and not in_sight(view, "conv40")
+    assert in_sight(view, "conv1")
+    assert not in_sight(view, "conv40")
     view.root.screenshot(path=artifacts / "deep.png")
 
     notebook.kernel_runs("widget.selected = {'conv40': [2]}")
@@ -46,12 +48,14 @@ def test_a_deep_network_opens_readable_and_every_layer_can_be_reached(lab, open_
     frame = view.part("graph").bounding_box()
     notebook.page.mouse.click(frame["x"] + 15, frame["y"] + frame["height"] - 15)  # the overview's left end
     notebook.page.wait_for_timeout(300)
-    assert in_sight(view, "conv1") and not in_sight(view, "conv40")
+    assert in_sight(view, "conv1")
+    assert not in_sight(view, "conv40")
     assert notebook.kernel_says("widget.selected") == "{'conv40': [2]}"
 
     view.part("fit").click()
     notebook.page.wait_for_timeout(300)
-    assert in_sight(view, "conv1") and in_sight(view, "fc")
+    assert in_sight(view, "conv1")
+    assert in_sight(view, "fc")
     view.part("fit").click()
     notebook.page.wait_for_timeout(300)
     assert not in_sight(view, "fc")

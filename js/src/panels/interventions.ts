@@ -1,6 +1,6 @@
 // What the current do() does to the predictions: before, after, change with its 95 % interval, by class and by image.
 import { h, options, s, text, uid } from "../dom";
-import { count, duration, fixedSigned, half, number, percent, plural, points, shorten } from "../format";
+import { count, duration, figures, fixedSigned, half, number, percent, plural, points, shorten } from "../format";
 import { SITES } from "../rules";
 import type { Scope } from "../scope";
 import type { ClassChange, EffectInfo, Guess } from "../types";
@@ -62,7 +62,7 @@ export function interventions(scope: Scope): HTMLElement {
   const empty = h("div", { class: "cw-placeholder", test: "cw-effect-empty" }, h("b", {}, "Nothing is zeroed"), h("span", {}, "Zero a filter to see what it does to the predictions: double-click it in the graph, or press Zero out in the Inspector."));
 
   function guess({ cls, p }: Guess): string {
-    return `${shorten(session.kernel?.classes[cls] ?? String(cls), 11)} ${percent(p, 0)}`;
+    return `${shorten(session.kernel?.classes[cls] ?? String(cls), 10)} ${percent(p, 0)}`;
   }
 
   function card(k: number, { before, after }: { before: Guess; after: Guess }): HTMLElement {
@@ -76,7 +76,7 @@ export function interventions(scope: Scope): HTMLElement {
     const { before, after, change } = effect;
     const within = (se: number | null, scale: number, digits: number) => (half(se) === null ? "" : ` ± ${(half(se)! * scale).toFixed(digits)}`);
     accuracy.show(percent(before.accuracy), percent(after.accuracy), `${points(change.accuracy)}${within(change.accuracySe, 100, 1)}`, clear(change.accuracy, change.accuracySe));
-    loss.show(number(before.loss), number(after.loss), `${fixedSigned(change.loss)}${within(change.lossSe, 1, 3)}`, -clear(change.loss, change.lossSe));
+    loss.show(figures(before.loss), figures(after.loss), `${fixedSigned(change.loss)}${within(change.lossSe, 1, 3)}`, -clear(change.loss, change.lossSe));
     accuracy.element.hidden = loss.element.hidden = before.accuracy === null;
     text(flipped, `${count(effect.flipped)} of ${plural(effect.n, "prediction")} changed${effect.seconds ? ` · took ${duration(effect.seconds)}` : ""}`);
     const ofAccuracy = effect.classes.some((each) => each.change !== null);
