@@ -72,7 +72,7 @@ class Moments:
         weight = n_a * n_b / (n_a + n_b)
         self._squares += np.einsum("ij,ij->j", centred, centred)
         self._squares += weight * step * step
-        self._allocate()
+        self.reserve()
         for pair, block in self._blocks.items():
             self._add_products(block, centred, step, weight, pair)
         for stack, (among, across) in self._stacks.items():
@@ -202,14 +202,16 @@ class Moments:
             raise ArgumentError("The layers of the batch have different numbers of images.")
         return np.concatenate(columns, axis=1)
 
-    def _allocate(self) -> None:
-        if self.count:
+    def reserve(self) -> None:
+        """Take all the memory that these moments will ever need, now and not half-way through the images."""
+        if self._blocks or self._stacks:
             return
         widths = self.layout.widths
-        self._blocks = {(a, b): np.zeros((widths[a], widths[b])) for a, b in self.layout.pairs}
+        self._blocks = {(a, b): np.full((widths[a], widths[b]), 0.0) for a, b in self.layout.pairs}
         for key, reading in self.layout.stacks.items():
             (groups, parents), children = reading.parents.shape, reading.children.shape[1]
-            self._stacks[key] = (np.zeros((groups, parents, parents)), np.zeros((groups, parents, children)))
+            among, across = (groups, parents, parents), (groups, parents, children)
+            self._stacks[key] = (np.full(among, 0.0), np.full(across, 0.0))
 
     def _panels(self, pair: Pair) -> Iterator[tuple[slice, slice, slice, slice]]:
         """Rows and columns of a block, panel by panel: in the block, then in the response matrix.

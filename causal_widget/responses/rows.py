@@ -14,8 +14,8 @@ from jaxtyping import Float
 from causal_widget.responses.layout import Layout
 from causal_widget.responses.moments import Moments
 
-CHUNK_BYTES = 24 * 1024 * 1024
-CHUNK_ROWS = (32, 512)
+CHUNK_BYTES = 12 * 1024 * 1024
+CHUNK_ROWS = (32, 256)
 
 
 def chunk_rows(layout: Layout) -> int:
@@ -38,7 +38,8 @@ class RowBuffer:
 
     def __init__(self, moments: Moments) -> None:
         self.moments = moments
-        self._rows = np.empty((chunk_rows(moments.layout), moments.layout.total))
+        self.moments.reserve()
+        self._rows = np.full((chunk_rows(moments.layout), moments.layout.total), 0.0)
         self._used = 0
 
     def add(self, rows: Float[np.ndarray, "image column"]) -> None:
