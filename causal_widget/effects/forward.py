@@ -77,6 +77,8 @@ def for_each_setting(
                     check_range(batch.labels, batch.index, logits.shape[1])
                     consume(position, logits, labels)
                     told.advance(len(batch.images))
+                if lever is not None:
+                    lever.pull(None)  # the loader may run the model itself
         finally:
             told.finish()
 

@@ -333,3 +333,16 @@ def test_an_output_that_is_no_logits_is_no_fault_of_the_images_size() -> None:
     graph = trace(plain, images())
     with pytest.raises(UnsupportedModelError, match=r"\(12, 2, 10, 10\)"):
         effect_of(model, graph, Intervention({}), [images()[..., :10, :10]])
+
+
+def test_a_loader_that_asks_the_network_itself_meets_it_without_the_intervention() -> None:
+    model, x = seeded(Plain), images(20)
+    graph, cut = trace(model, x), Intervention({"conv2": range(8)}, -5.0)
+
+    def answers() -> Iterator[tuple[Tensor, Tensor]]:
+        for part in x.split(5):
+            yield part, model(part).argmax(1)
+
+    effect = effect_of(model, graph, cut, answers())
+    assert effect.flipped > 0, "the test would not notice"
+    assert effect.before.accuracy == 1
