@@ -38,9 +38,8 @@ def unit(backend: Backend, task: Task) -> Reply:
     if weight is None:
         return Reply(result)
     picture = kernel_picture(weight, number, N_CHANNELS)
-    result["weights"] = {"shape": list(picture.shape)}
-    if weight.shape[1] > N_CHANNELS:
-        result["notes"].append(f"weights: the first {N_CHANNELS} of {weight.shape[1]} input channels")
+    # the shape is that of all input channels; the picture may hold the first of them only
+    result["weights"] = {"shape": [int(weight.shape[1]), *picture.shape[1:]]}
     return Reply(result, (("weights", picture),))
 
 

@@ -109,7 +109,8 @@ export function heatmaps(scope: Scope): HTMLElement {
     if (kind === "activation" && !selected.length) return "select a filter";
     if (kind === "difference" && !session.zeroed) return "nothing is zeroed";
     if (kind === "importance" && !session.kernel?.collected) return "press Collect";
-    return "nothing to show";
+    if (kind === "difference") return "no change in this layer";
+    return kind === "activation" && session.layer(selected[0][0])?.kind === "linear" ? "one number, no map" : "nothing to show";
   }
 
   function captionOf(kind: Kind): string {
@@ -122,7 +123,9 @@ export function heatmaps(scope: Scope): HTMLElement {
   function paint(): void {
     for (const each of figures) {
       const found = maps.find(({ map }) => map.name === each.kind);
-      const present = Boolean(found?.map.present && found.data.length);
+      // What is zeroed behind the layer changes nothing in it: a map of zeros would look like a fault.
+      const unchanged = each.kind === "difference" && found?.map.low === 0 && found.map.high === 0;
+      const present = Boolean(found?.map.present && found.data.length && !unchanged);
       text(each.caption, captionOf(each.kind));
       each.caption.title = captionOf(each.kind);
       each.element.classList.toggle("cw-absent", !present);

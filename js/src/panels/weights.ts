@@ -50,7 +50,7 @@ export function weightsPicture(): { element: HTMLElement; show(values: Float32Ar
     text(low, number(-top, 2));
     text(high, number(top, 2));
     ramp.style.background = gradient(map, -1, 1);
-    text(caption, `${plural(channels, "input")}${kh * kw > 1 ? `, ${kh} × ${kw}` : ""}${shown < channels ? `; first ${shown}` : ""}`);
+    text(caption, `${shown < channels ? `${shown} of ` : ""}${plural(channels, "input")}${kh * kw > 1 ? `, ${kh} × ${kw}` : ""}`);
     canvas.setAttribute("aria-label", `Weights of ${plural(channels, "input channel")}, ${kh} by ${kw}`);
   }
   return { element, show };
