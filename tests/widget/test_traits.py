@@ -36,7 +36,7 @@ def test_choices_at_construction(make, explainer, demo):
 REFUSED = [
     ("selected", {"conv3": [1]}, "Did you mean"),
     ("selected", {"conv1": [8]}, "units 0 to 7"),
-    ("selected", {"conv1": 3}, "lists of unit numbers"),
+    ("selected", {"conv1": 3}, "must be a list of integers"),
     ("selected", {"conv1": ["a"]}, "must be an integer"),
     ("selected", [1], "selected"),
     ("ablated", {"conv11": [1]}, 'Did you mean "conv1"?'),
