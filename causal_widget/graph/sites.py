@@ -67,7 +67,7 @@ class _Run:
             )
         for handler in self.plan.handlers.get(self.count, ()):
             result = _handled(handler, result, _must_write(name, args, result))
-        return result, self.count if step.owned else None
+        return result, self.count if step.owned and self.count < self.plan.last else None
 
 
 def _must_write(name: str, args: tuple[Any, ...], result: Tensor) -> bool:

@@ -68,17 +68,18 @@ class Follower(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        name = function_name(func)
-        reads = {} if name == "__get__" else self._reads((args, kwargs))
-        target = args[0] if reads and torch.is_grad_enabled() and _asks_in_place(func, args, kwargs) else None
+        reads = self._reads(args, kwargs)
+        if not reads or getattr(func, "__name__", "") == "__get__":
+            return func(*args, **kwargs)
+        target = args[0] if torch.is_grad_enabled() and _asks_in_place(func, args, kwargs) else None
         given = args if target is None else (target.clone(), *args[1:])
         result = func(*given, **kwargs)
-        if not reads or not isinstance(result, Tensor):
+        if not isinstance(result, Tensor):
             return result
         written = target if target is not None and result is given[0] else None
         result.__dict__.pop(self._key, None)
         for owner, positions in reads.items():
-            result, position = self._on_call(owner, positions, name, args, result)
+            result, position = self._on_call(owner, positions, function_name(func), args, result)
             if position is not None:
                 self.mark(result, owner, position)
         return result if written is None else self._write_back(written, result)
@@ -95,24 +96,24 @@ class Follower(TorchFunctionMode):
             self.mark(target, mark.owner, mark.position)
         return target
 
-    def _reads(self, value: Any) -> dict[Any, list[int]]:
+    def _reads(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[Any, list[int]]:
         found: dict[Any, list[int]] = {}
-        for tensor in _tensors(value):
+        for tensor in _tensors((*args, *kwargs.values()) if kwargs else args):
             mark = tensor.__dict__.get(self._key)
             if mark is not None:
                 found.setdefault(mark.owner, []).append(mark.position)
         return found
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    """All tensors among arguments, in order; also those in lists, as `torch.cat` takes them."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += _tensors(value)
+    return found
 
 
 def function_name(func: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
+from torch import Tensor
 
 from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.responses.layout import Layout, Pair, Reading
@@ -102,8 +103,7 @@ class Moments:
         both._squares += other._squares
         both._squares += weight * step * step
         for pair, block in both._blocks.items():
-            block += other._blocks[pair]
-            self._add_shift(block, step, weight, pair)
+            self._add_block(block, other._blocks[pair], step, weight, pair)
         for stack, mine in both._stacks.items():
             for product, shift, theirs in zip(
                 mine,
@@ -234,15 +234,23 @@ class Moments:
         """Add a batch's products by torch, whose threads the forward pass uses as well."""
         whole = torch.from_numpy(centred)
         for rows, columns, left, right in self._panels(pair):
-            block[rows, columns] += torch.mm(whole[:, left].T, whole[:, right]).numpy()
-        if weight:
-            self._add_shift(block, step, weight, pair)
+            part = torch.mm(whole[:, left].T, whole[:, right])
+            self._add_part(block, rows, columns, part, weight, step[left], step[right])
 
-    def _add_shift(self, block: Array, step: Array, weight: float, pair: Pair) -> None:
+    def _add_block(self, block: Array, other: Array, step: Array, weight: float, pair: Pair) -> None:
+        """Add another part's products, in the order in which `_add_products` adds a batch's."""
         for rows, columns, left, right in self._panels(pair):
-            torch.from_numpy(block)[rows, columns].addr_(
-                torch.from_numpy(step[left]), torch.from_numpy(step[right]), alpha=weight
-            )
+            part = torch.from_numpy(other[rows, columns].copy())
+            self._add_part(block, rows, columns, part, weight, step[left], step[right])
+
+    @staticmethod
+    def _add_part(
+        block: Array, rows: slice, columns: slice, part: Tensor, weight: float, left: Array, right: Array
+    ) -> None:
+        """Add one panel's products and the shift of its means in one pass over the block."""
+        if weight:
+            part.addr_(torch.from_numpy(left), torch.from_numpy(right), alpha=weight)
+        torch.from_numpy(block)[rows, columns].add_(part)
 
     def _add_stack(
         self, among: Array, across: Array, centred: Array, step: Array, weight: float, reading: Reading

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from causal_widget.responses.layout import Layout
 from causal_widget.responses.moments import Moments
 
-CHUNK_BYTES = 12 * 1024 * 1024
-CHUNK_ROWS = (32, 256)
+CHUNK_BYTES = 24 * 1024 * 1024
+CHUNK_ROWS = (32, 512)
 
 
 def chunk_rows(layout: Layout) -> int:

@@ -10,7 +10,7 @@ from causal_widget.responses import collect
 from tests.benchmarks import harness
 
 RUNS = 5
-IMAGES = 1024
+IMAGES = 2048
 MEMORY_IMAGES = (512, 4096)
 
 
