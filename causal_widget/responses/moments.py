@@ -61,14 +61,17 @@ class Moments:
         """
         self.update_matrix(self._side_by_side(batch))
 
-    def update_matrix(self, responses: Float64[np.ndarray, "image column"]) -> None:
-        """Add the responses of a batch of images, all layers side by side in the layout's order."""
+    def update_matrix(self, responses: Float64[np.ndarray, "image column"], *, consume: bool = False) -> None:
+        """Add the responses of a batch of images, all layers side by side in the layout's order.
+
+        With `consume` the array is centred in place, which spares a copy as large as itself.
+        """
         if not len(responses):
             return
-        responses = np.asarray(responses, dtype=np.float64)
-        n_a, n_b = self.count, len(responses)
-        mean = responses.mean(axis=0)
-        centred = responses - mean
+        centred = responses if consume else np.array(responses, dtype=np.float64)
+        n_a, n_b = self.count, len(centred)
+        mean = centred.mean(axis=0)
+        centred -= mean
         step = mean - self._mean
         weight = n_a * n_b / (n_a + n_b)
         self._squares += np.einsum("ij,ij->j", centred, centred)

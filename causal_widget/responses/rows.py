@@ -56,7 +56,7 @@ class RowBuffer:
     def flush(self) -> None:
         """Add the rows that wait, a chunk or less."""
         used, self._used = self._used, 0
-        self.moments.update_matrix(self._rows[:used])
+        self.moments.update_matrix(self._rows[:used], consume=True)
 
 
 @contextmanager

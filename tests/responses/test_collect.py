@@ -215,11 +215,11 @@ def test_ctrl_c_waits_until_a_batch_is_counted(monkeypatch):
     """A signal in the middle of an update must not leave half of it behind."""
     update, pressed_once = rows_module.Moments.update_matrix, []
 
-    def pressed(self, responses):
+    def pressed(self, responses, **how):
         if not pressed_once:
             pressed_once.append(True)
             os.kill(os.getpid(), signal.SIGINT)
-        update(self, responses)
+        update(self, responses, **how)
 
     monkeypatch.setattr(rows_module, "CHUNK_ROWS", (8, 8))
     monkeypatch.setattr(rows_module.Moments, "update_matrix", pressed)
