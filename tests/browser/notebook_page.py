@@ -100,8 +100,16 @@ class NotebookPage:
             raise AssertionError(f"a cell failed: {failed}")
 
     def save(self) -> None:
-        self.command("docmanager:save")
-        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+        # After an effect the widget renews its picture, which makes a notebook just saved dirty again.
+        self.page.wait_for_function(
+            """async () => {
+                const { context } = window.jupyterapp.shell.currentWidget;
+                if (context.model.dirty) await context.save();
+                return !context.model.dirty;
+            }""",
+            polling=500,
+            timeout=60_000,
+        )
 
     def kernel_says(self, expression: str) -> str:
         """The value of a Python expression in the notebook's kernel, as its `repr`."""
