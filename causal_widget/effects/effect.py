@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from causal_widget.effects.evaluation import Evaluation
-from causal_widget.effects.paired import Paired, paired
 from causal_widget.errors import DataError
 from causal_widget.interventions import Intervention
+from causal_widget.responses.evaluation import Evaluation
+from causal_widget.responses.paired import Paired, paired
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

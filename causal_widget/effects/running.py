@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from causal_widget.effects.effect import Effect
-from causal_widget.effects.evaluation import Evaluation
 from causal_widget.effects.forward import Labels, Logits, for_each_setting
 from causal_widget.errors import ArgumentError, DataError
 from causal_widget.graph import FilterGraph
 from causal_widget.interventions import Intervention
 from causal_widget.jobs import Progress
+from causal_widget.responses.evaluation import Evaluation
 
 __all__ = ["effect_of", "evaluate"]
 

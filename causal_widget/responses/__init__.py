@@ -2,9 +2,12 @@
 
 from causal_widget.responses.collect import Sink, collect
 from causal_widget.responses.collection import Collection
+from causal_widget.responses.evaluation import Evaluation
 from causal_widget.responses.layout import Layout, Reading, layout_of
 from causal_widget.responses.loaders import Batch, batches, check_range, count_images, first_images
 from causal_widget.responses.moments import Moments
+from causal_widget.responses.paired import Paired, paired
+from causal_widget.responses.response_set import ResponseSet
 from causal_widget.responses.tables import ResponseTable
 from causal_widget.responses.transforms import (
     TRANSFORMS,
@@ -21,11 +24,14 @@ __all__ = [
     "Batch",
     "Collection",
     "Custom",
+    "Evaluation",
     "Frobenius",
     "Layout",
     "Mean",
     "Moments",
+    "Paired",
     "Reading",
+    "ResponseSet",
     "ResponseTable",
     "Sink",
     "Transform",
@@ -37,4 +43,5 @@ __all__ = [
     "frobenius",
     "get_transform",
     "layout_of",
+    "paired",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from causal_widget.effects import paired
+from causal_widget.responses import paired
 
 
 @pytest.mark.parametrize("n", [2, 3, 50, 1000])
