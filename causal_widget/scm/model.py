@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from jaxtyping import Float64
 from causal_widget.errors import UnknownNameError, nearest
 from causal_widget.graph import FilterGraph
 from causal_widget.scm.equations import LayerEquations
+
+if TYPE_CHECKING:
+    from causal_widget.responses.source import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +36,15 @@ class StructuralCausalModel:
     equations
         The equations of each layer that has parents, in forward order.
     means, deviations
-        Of each unit's response on the training images, by layer.
+        Of each unit's response on the training images, by layer: (column,).
+    data
+        Which images the equations were fitted on: "observational", "interventional" or "both".
+    components
+        Columns that a unit's response has, by layer; where left out, 1.
+    silent
+        The response of a map of zeros, by layer: (column,); where left out, 0.
+    source
+        The network and its images, from which responses are read; None where it is not attached.
     """
 
     graph: FilterGraph = field(repr=False)
@@ -44,6 +56,21 @@ class StructuralCausalModel:
     equations: Mapping[str, LayerEquations] = field(repr=False)
     means: Mapping[str, Float64[np.ndarray, " unit"]] = field(repr=False)
     deviations: Mapping[str, Float64[np.ndarray, " unit"]] = field(repr=False)
+    data: str = "observational"
+    components: Mapping[str, int] = field(default_factory=dict, repr=False)
+    silent: Mapping[str, Float64[np.ndarray, " column"]] = field(default_factory=dict, repr=False)
+    source: Source | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        components = {layer.name: int(self.components.get(layer.name, 1)) for layer in self.graph.layers}
+        silent = {
+            layer.name: np.asarray(
+                self.silent.get(layer.name, np.zeros(layer.units * components[layer.name])), dtype=np.float64
+            )
+            for layer in self.graph.layers
+        }
+        object.__setattr__(self, "components", components)
+        object.__setattr__(self, "silent", silent)
 
     def __getitem__(self, layer: str) -> LayerEquations:
         """Return the equations of a layer.
