@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from types import MappingProxyType
 
@@ -17,7 +17,7 @@ Units = Mapping[str, Iterable[int]]
 
 @dataclass(frozen=True, repr=False)
 class Intervention:
-    """do(units = value): the units' activation maps are replaced by a constant.
+    """do(units = value), do(units x scale): the units' activation maps become a constant, or are scaled.
 
     Parameters
     ----------
@@ -28,11 +28,14 @@ class Intervention:
     site : str
         Where: ``"conv"`` (the layer's own output), ``"norm"`` (after BatchNorm) or ``"activation"`` (after
         the nonlinearity). A layer without the site is set at the last one before it.
+    scale : float, optional
+        What every element is multiplied by instead: 1 leaves the units as they are, 0 silences them. Units of
+        several layers are each scaled as they are under what is done to the layers before.
 
     Raises
     ------
     ArgumentError
-        If the value is no finite number or the units are no whole numbers.
+        If value or scale is no finite number, both are given, or the units are no whole numbers.
     UnknownNameError
         If the site is none.
     """
@@ -40,10 +43,17 @@ class Intervention:
     units: Units
     value: float = 0.0
     site: str = "activation"
+    scale: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", _frozen_units(self.units))
-        object.__setattr__(self, "value", _finite(self.value))
+        object.__setattr__(self, "value", _finite("value", self.value))
+        if self.scale is not None:
+            object.__setattr__(self, "scale", _finite("scale", self.scale))
+            if self.value != 0.0:
+                raise ArgumentError(
+                    f"an intervention sets or scales: got value {self.value:g} and scale {self.scale:g}"
+                )
         if self.site not in SITES:
             raise UnknownNameError(
                 f'site "{self.site}" is not known; expected one of {", ".join(SITES)}.'
@@ -51,7 +61,7 @@ class Intervention:
             )
 
     def __hash__(self) -> int:
-        return hash((tuple(self.units.items()), self.value, self.site))
+        return hash((tuple(self.units.items()), self.value, self.site, self.scale))
 
     @property
     def n_units(self) -> int:
@@ -73,13 +83,14 @@ class Intervention:
                 f'"{graph.output.name}" gives the classes: the outcome cannot be intervened on; '
                 "choose an earlier layer"
             )
-        return Intervention(graph.check_units(dict(self.units)), self.value, self.site)
+        return replace(self, units=graph.check_units(dict(self.units)))
 
     def __repr__(self) -> str:
         if not self.units:
             return "do(nothing)"
         where = ", ".join(f"{layer}[{', '.join(map(str, units))}]" for layer, units in self.units.items())
-        return f"do({where} = {self.value:g} at {self.site})"
+        what = f"= {self.value:g}" if self.scale is None else f"x {self.scale:g}"
+        return f"do({where} {what} at {self.site})"
 
     def _repr_html_(self) -> str:
         return f"<code>{html.escape(repr(self))}</code>"
@@ -103,7 +114,7 @@ def _sorted_units(layer: str, units: object) -> tuple[int, ...]:
     return tuple(sorted({int(number) for number in numbers}))
 
 
-def _finite(value: object) -> float:
+def _finite(name: str, value: object) -> float:
     if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
-        raise ArgumentError(f"the value of an intervention must be a finite number, got {value!r:.80}")
+        raise ArgumentError(f"the {name} of an intervention must be a finite number, got {value!r:.80}")
     return float(value)

@@ -33,7 +33,7 @@ class Lever:
         self._graph = graph
         places = {place for one in interventions for place in self._places(one)}
         self._order = sorted(places, key=lambda place: (graph.layer(place[0]).index, place[1]))
-        self._force: dict[tuple[str, str], tuple[Int[Tensor, " chosen"], float]] = {}
+        self._force: dict[tuple[str, str], tuple[Int[Tensor, " chosen"], Intervention]] = {}
 
     @property
     def handlers(self) -> list[Handler]:
@@ -47,7 +47,7 @@ class Lever:
             for (layer, site), units in zip(
                 self._places(intervention), intervention.units.values(), strict=True
             ):
-                self._force[layer, site] = (torch.tensor(tuple(units)), intervention.value)
+                self._force[layer, site] = (torch.tensor(tuple(units)), intervention)
 
     def _places(self, intervention: Intervention) -> list[tuple[str, str]]:
         return [(name, self._graph.layer(name).site(intervention.site)) for name in intervention.units]
@@ -59,16 +59,23 @@ class Lever:
             force = self._force.get((layer, site))
             if force is None:
                 return None
-            units, value = force
+            units, intervention = force
             if units.device != maps.device:
                 units = units.to(maps.device)
-                self._force[layer, site] = (units, value)
+                self._force[layer, site] = (units, intervention)
             if torch.is_grad_enabled():
-                return maps.index_fill(axis, units, value)
-            maps.index_fill_(axis, units, value)
+                return _changed(maps.clone(), axis, units, intervention)
+            _changed(maps, axis, units, intervention)
             return None
 
         return set_units
+
+
+def _changed(maps: Tensor, axis: int, units: Int[Tensor, " chosen"], intervention: Intervention) -> Tensor:
+    """Set or scale the units in place."""
+    if intervention.scale is None:
+        return maps.index_fill_(axis, units, intervention.value)
+    return maps.index_copy_(axis, units, maps.index_select(axis, units) * intervention.scale)
 
 
 @contextmanager
@@ -80,7 +87,7 @@ def intervene(
     device: torch.device | None = None,
     grad: bool = False,
 ) -> Iterator[nn.Module]:
-    """Hold the model under do(): every forward pass within the block sees the units at the given value.
+    """Hold the model under do(): every forward pass within the block sees the units set or scaled.
 
     Parameters
     ----------

@@ -81,6 +81,51 @@ def test_do_is_what_plain_hooks_do(
     torch.testing.assert_close(model(x).detach(), undisturbed, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 0.0, -2.0])
+def test_scaling_multiplies_the_maps_of_the_units_alone(scale: float, grad: bool) -> None:
+    model, x = seeded(Plain), images()
+    with torch.no_grad():
+        maps = model.relu1(model.bn1(model.conv1(x)))
+        factors = torch.ones(maps.shape[1])
+        factors[[0, 3]] = scale
+        handle = model.relu1.register_forward_hook(lambda _, __, out: out * factors[:, None, None])
+        expected = model(x)
+        handle.remove()
+    chosen = Intervention({"conv1": [0, 3]}, scale=scale)
+    with intervene(model, trace(model, x), chosen, grad=grad) as changed:
+        found = changed(x)
+    torch.testing.assert_close(found.detach(), expected)
+    assert chosen.checked(trace(model, x)) == chosen
+
+
+def test_scaled_units_of_several_layers_are_scaled_one_after_the_other() -> None:
+    model, x = seeded(Plain), images()
+    graph = trace(model, x)
+    with (
+        intervene(model, graph, Intervention({"conv1": [0]}, scale=0.5)),
+        intervene(model, graph, Intervention({"conv2": [1]}, scale=0.5)),
+    ):
+        expected = model(x)
+    with intervene(model, graph, Intervention({"conv1": [0], "conv2": [1]}, scale=0.5)) as both:
+        torch.testing.assert_close(both(x), expected)
+
+
+def test_gradients_pass_scaled_units_shrunk() -> None:
+    model, x = seeded(Residual), images().requires_grad_()
+    graph = trace(model, x)
+
+    def gradient(intervention: Intervention) -> Tensor:
+        with intervene(model, graph, intervention, grad=True) as changed:
+            return torch.autograd.grad(changed(x).sum(), x)[0]
+
+    torch.testing.assert_close(
+        gradient(Intervention({"stem": range(4)}, scale=1.0)), gradient(Intervention({}))
+    )
+    assert gradient(Intervention({"stem": range(4)}, scale=0.0)).abs().max() == 0
+    assert gradient(Intervention({"stem": range(4)}, scale=0.5)).abs().max() > 0
+
+
 def test_each_call_of_a_module_is_a_layer_of_its_own() -> None:
     model, x = seeded(Functional), images()
 

@@ -25,10 +25,16 @@ def test_a_number_stands_for_one_unit_and_every_part_counts() -> None:
     assert base != Intervention({"a": [3]}, 1.0)
     assert base != Intervention({"a": [3]}, site="conv")
     assert base != Intervention({"a": [4]})
+    half = Intervention({"a": [3]}, scale=0.5)
+    assert half != base
+    assert half != Intervention({"a": [3]}, scale=0.25)
+    assert len({half, Intervention({"a": 3}, scale=1 / 2), base}) == 2
 
 
 def test_it_says_itself_and_escapes_names() -> None:
     assert repr(Intervention({"conv1": [7, 3]}, 0.5, "conv")) == "do(conv1[3, 7] = 0.5 at conv)"
+    scaled = Intervention({"conv2": [4]}, scale=0.5)
+    assert repr(scaled) == "do(conv2[4] x 0.5 at activation)"
     assert repr(Intervention({})) == "do(nothing)"
     assert "<script>" not in Intervention({"<script>": [1]})._repr_html_()
 
@@ -53,6 +59,10 @@ def test_it_cannot_be_changed_from_outside() -> None:
         ({"conv1": [0]}, {"value": float("nan")}, ArgumentError, "nan"),
         ({"conv1": [0]}, {"value": float("inf")}, ArgumentError, "inf"),
         ({"conv1": [0]}, {"value": "0"}, ArgumentError, "'0'"),
+        ({"conv1": [0]}, {"scale": float("inf")}, ArgumentError, "scale .* inf"),
+        ({"conv1": [0]}, {"scale": "half"}, ArgumentError, "'half'"),
+        ({"conv1": [0]}, {"scale": True}, ArgumentError, "True"),
+        ({"conv1": [0]}, {"value": 2.0, "scale": 0.5}, ArgumentError, "value 2 and scale 0.5"),
         ({"conv1": [0]}, {"site": "activations"}, UnknownNameError, 'Did you mean "activation"'),
     ],
 )
