@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,10 @@ from jaxtyping import Float64
 
 from causal_widget.errors import UnknownNameError, nearest
 from causal_widget.graph import FilterGraph
+from causal_widget.responses import ResponseSet
+from causal_widget.scm.do import Chosen, Submodel, do
 from causal_widget.scm.equations import LayerEquations
+from causal_widget.scm.images import responses_of
 
 if TYPE_CHECKING:
     from causal_widget.responses.source import Source
@@ -45,6 +48,8 @@ class StructuralCausalModel:
         The response of a map of zeros, by layer: (column,); where left out, 0.
     source
         The network and its images, from which responses are read; None where it is not attached.
+    remembered
+        What was computed once and is asked for again: held-out responses, total derivatives.
     """
 
     graph: FilterGraph = field(repr=False)
@@ -60,6 +65,7 @@ class StructuralCausalModel:
     components: Mapping[str, int] = field(default_factory=dict, repr=False)
     silent: Mapping[str, Float64[np.ndarray, " column"]] = field(default_factory=dict, repr=False)
     source: Source | None = field(default=None, repr=False)
+    remembered: dict[str, Any] = field(default_factory=dict, repr=False, init=False)
 
     def __post_init__(self) -> None:
         components = {layer.name: int(self.components.get(layer.name, 1)) for layer in self.graph.layers}
@@ -100,6 +106,34 @@ class StructuralCausalModel:
     ) -> Float64[np.ndarray, "image unit"]:
         """Return the expected responses of a layer's units, given those of all its parent layers."""
         return self[layer].predict(responses)
+
+    def width(self, layer: str) -> int:
+        """Return how many columns a layer's responses have: units times components."""
+        return self.graph.layer(layer).units * self.components[layer]
+
+    def responses(self, images: Any = None) -> ResponseSet:
+        """Return the responses of some images, read from the attached network.
+
+        Parameters
+        ----------
+        images
+            A tensor of images or a single one, a loader, responses that were read before, or None: the
+            held-out images, which are read once.
+
+        Raises
+        ------
+        OrderError
+            If images must be read and no network is attached.
+        DataError
+            If the responses are not those of this model's layers.
+        """
+        return responses_of(self, images)
+
+    def do(
+        self, units: Chosen, value: float = 0.0, *, scale: float | None = None, by: str = "equations"
+    ) -> Submodel:
+        """Return the model under do(); see `causal_widget.scm.do.do`."""
+        return do(self, units, value, scale=scale, by=by)
 
     def table(self) -> pd.DataFrame:
         """Return a row an equation: layer, unit, parents, R2, held-out R2, noise, rank, condition, dead."""

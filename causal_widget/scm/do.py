@@ -1,0 +1,204 @@
+"""do(): the causal model with some units taken from their equations and set."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from causal_widget.errors import ArgumentError, UnknownNameError, nearest
+from causal_widget.graph import FilterGraph
+from causal_widget.interventions import Intervention
+from causal_widget.responses import Evaluation, ResponseSet
+from causal_widget.scm.expectation import Expectation
+from causal_widget.scm.forced import Forced, descendants, forced
+from causal_widget.scm.images import responses_of
+from causal_widget.scm.linear import closed_form_pays, is_linear, linear_change
+from causal_widget.scm.propagate import propagate
+
+if TYPE_CHECKING:
+    from causal_widget.scm.model import StructuralCausalModel
+
+__all__ = ["ANSWERS", "NOISES", "Chosen", "Submodel", "do"]
+
+ANSWERS = ("equations",)
+NOISES = ("abducted", "zero")
+WHOLE = (":", "all")
+Chosen = Intervention | Mapping[str, Iterable[int] | int | str]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Submodel:
+    """A causal model under do(): the units set obey no equation any more, all others theirs.
+
+    Source: Pearl 2009, "Causality", definition 7.1.2.
+
+    Attributes
+    ----------
+    model
+        The causal model.
+    intervention
+        What is set, to what, and where.
+    by
+        What answers: "equations", those of the model.
+    """
+
+    model: StructuralCausalModel
+    intervention: Intervention
+    by: str = "equations"
+
+    @cached_property
+    def forced(self) -> Forced:
+        """The intervention in columns of responses."""
+        return forced(self.model, self.intervention)
+
+    def predict(self, images: Any = None, *, noise: str = "abducted", outcome: str | None = None) -> Any:
+        """Predict what the network would answer under the intervention, image by image.
+
+        Parameters
+        ----------
+        images
+            A tensor, a loader, responses that were read before, or None: the held-out images.
+        noise
+            "abducted": what each equation misses on this image is kept, so that without an intervention the
+            answer is the network's own, bit for bit. "zero": the equations alone predict all descendants.
+        outcome
+            The layer that is asked about; None: the classes.
+
+        Returns
+        -------
+        Evaluation, or array (image, column)
+            An array where the outcome is not the layer of the classes.
+
+        Raises
+        ------
+        OrderError
+            If images must be read and no network is attached.
+        ArgumentError
+            If the outcome is intervened on.
+        UnknownNameError
+            If the outcome or the noise does not exist.
+        """
+        responses, layer = responses_of(self.model, images), self._outcome(outcome)
+        found = self._answer(responses, layer, noise)
+        if layer != self.model.graph.output.name:
+            return found
+        own = responses.evaluation()
+        return Evaluation(found, own.labels, own.class_names)
+
+    def change(
+        self, images: Any = None, *, noise: str = "abducted", outcome: str | None = None
+    ) -> Float64[np.ndarray, "image column"]:
+        """Give the change of the logits, or of another outcome, that the intervention makes, by image."""
+        responses, layer = responses_of(self.model, images), self._outcome(outcome)
+        return self._answer(responses, layer, noise) - np.asarray(responses[layer], dtype=np.float64)
+
+    def expectation(self, images: Any = None, *, noise: str = "abducted") -> Expectation:
+        """Give E[logits | do] over the images, with its standard error, and the paired change.
+
+        Source: Narendra et al. 2018, "Inference on the Causal Model": the outcome of every image, averaged.
+        """
+        responses = responses_of(self.model, images)
+        own = responses.evaluation()
+        after = self._answer(responses, responses.output, noise)
+        return Expectation.of(self.intervention, own.class_names, own.logits, after)
+
+    def _answer(self, responses: ResponseSet, layer: str, noise: str) -> Float64[np.ndarray, "image column"]:
+        if noise not in NOISES:
+            raise UnknownNameError(
+                f'noise "{noise}" does not exist; expected one of {", ".join(NOISES)}.'
+                f"{nearest(str(noise), NOISES)}"
+            )
+        own = np.asarray(responses[layer], dtype=np.float64)
+        if noise == "abducted" and self._in_closed_form(layer, len(own)):
+            return own + linear_change(self.model, self.forced, responses, layer)
+        return propagate(self.model, self.forced, responses, layer, noise).get(layer, own)
+
+    def _in_closed_form(self, layer: str, n_images: int) -> bool:
+        return is_linear(self.model, layer) and closed_form_pays(self.model, self.forced, layer, n_images)
+
+    def _outcome(self, outcome: str | None) -> str:
+        graph = self.model.graph
+        layer = graph.output.name if outcome is None else graph.layer(outcome).name
+        if layer in self.intervention.units:
+            raise ArgumentError(
+                f'layer "{layer}" is the outcome and is intervened on; an outcome is no part of what is set'
+            )
+        return layer
+
+    def __repr__(self) -> str:
+        reached = len(descendants(self.model, self.forced))
+        return (
+            f"Submodel under {self.intervention!r}: {reached} of {len(self.model.graph.layers)} layers "
+            f"follow by their equations ({self.model.estimator}, {self.model.transform})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
+
+
+def do(
+    model: StructuralCausalModel,
+    units: Chosen,
+    value: float = 0.0,
+    *,
+    scale: float | None = None,
+    by: str = "equations",
+) -> Submodel:
+    """Set units of a causal model: Pearl's mutilated model.
+
+    Parameters
+    ----------
+    model
+        The causal model.
+    units
+        Units by layer, ``{"conv3": [5, 9]}``; ``":"`` or ``"all"`` takes a whole layer. Or an `Intervention`.
+    value
+        What every element of the units' maps is set to; their response is the transform's of such a map.
+    scale
+        Instead: the response moves linearly from its own (1) to that of a silent map (0).
+    by
+        What answers.
+
+    Raises
+    ------
+    UnknownNameError
+        If a layer or unit, or what answers, does not exist.
+    ArgumentError
+        If the classes are intervened on (the outcome is no part of what is set), the site is not the model's,
+        or both a value and a scale are given.
+    """
+    if by not in ANSWERS:
+        raise UnknownNameError(
+            f'by "{by}" is not known; expected one of {", ".join(ANSWERS)}.{nearest(str(by), ANSWERS)}'
+        )
+    if not isinstance(units, Intervention):
+        asked = Intervention(_whole_layers(model.graph, units), value, model.site, scale)
+    elif value != 0 or scale is not None:
+        raise ArgumentError(
+            f"{units!r} says itself what is done; value and scale are for units given as a mapping"
+        )
+    else:
+        asked = units
+    if asked.site != model.site:
+        raise ArgumentError(
+            f'the intervention is at site "{asked.site}", and the responses of this model were read at '
+            f'"{model.site}"; intervene there'
+        )
+    return Submodel(model, asked.checked(model.graph), by)
+
+
+def _whole_layers(graph: FilterGraph, units: object) -> dict[str, Any]:
+    """Give each layer's units, with those of whole layers listed."""
+    if not isinstance(units, Mapping):
+        raise ArgumentError(f'units must be a mapping such as {{"conv1": [3, 7]}}, got {units!r:.80}')
+    layers = {graph.layer(name): chosen for name, chosen in units.items()}
+    return {
+        layer.name: range(layer.units) if isinstance(chosen, str) and chosen in WHOLE else chosen
+        for layer, chosen in layers.items()
+    }
