@@ -1,16 +1,19 @@
-"""From solved coefficients to a layer's equations: intercepts, R2 on both parts of the images, notes."""
+"""From solved coefficients to a layer's equations: intercepts, errors on every part of the images, notes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int
+from jaxtyping import Float64, Int
 from numpy.typing import NDArray
 
-from causal_widget.responses import Moments, Reading
+from causal_widget.responses import Reading
 from causal_widget.scm.equations import LayerEquations
+from causal_widget.scm.evidence import KINDS, Evidence
+from causal_widget.scm.normal import Columns, child_columns
+from causal_widget.scm.notes import linear_notes
 
 Array = NDArray[np.float64]
 
@@ -25,143 +28,89 @@ class Part:
         Who reads whom.
     coefficients
         (group, parent, child).
-    unexplained, heldout_unexplained
-        (group, child), as `unexplained` gives it on training and on held-out moments.
+    intercept, residual, penalty
+        (group, child); the residual is the sum of squares on the training images.
+    judged
+        (group, child), sum of squared residuals on the held-out images, by kind.
     rank, condition
         (group,).
+    notes
+        What the solver wants to be known.
     """
 
     reading: Reading
     coefficients: Float64[np.ndarray, "group parent child"]
-    unexplained: Float64[np.ndarray, "group child"]
-    heldout_unexplained: Float64[np.ndarray, "group child"] | None
+    intercept: Float64[np.ndarray, "group child"]
+    residual: Float64[np.ndarray, "group child"]
+    penalty: Float64[np.ndarray, "group child"]
+    judged: Mapping[str, Float64[np.ndarray, "group child"]]
     rank: Int[np.ndarray, " group"]
     condition: Float64[np.ndarray, " group"]
+    notes: tuple[str, ...] = ()
 
 
-def unexplained(gram: Array, cross: Array, coefficients: Array) -> Array:
-    """Return what turns a child's centred sum of squares into its residual's: b'Gb - 2 b'c."""
-    return np.asarray((coefficients * (gram @ coefficients - 2 * cross)).sum(axis=-2))
-
-
-def assemble(target: str, parts: Sequence[Part], train: Moments, heldout: Moments | None) -> LayerEquations:
-    """Return the equations of one layer."""
-    sources = parts[0].reading.sources
-    widths = tuple(train.layout.widths[source] for source in sources)
-    parent_dead = np.concatenate([train.dead(source) for source in sources])
-    dead = train.dead(target)
-    intercept, shift = _intercepts(target, parts, train, heldout)
-    squares = train.variance(target) * train.count
-    residual = np.maximum(squares + _spread(parts, len(dead)), 0)
+def assemble(target: str, parts: Sequence[Part], evidence: Evidence) -> LayerEquations:
+    """Return the equations of one layer; rows that no part holds have no parents and are their mean."""
+    sources, layout, train = parts[0].reading.sources, evidence.layout, evidence.children(target)
+    intercept, residual = train.mean.copy(), train.squares.copy()
+    for part in parts:
+        intercept[part.reading.children] = part.intercept
+        residual[part.reading.children] = part.residual
+    dead, parent_dead = train.dead, evidence.dead_parents(sources)
+    judged = {kind: _judged(kind, target, parts, evidence, train) for kind in KINDS}
+    natural = evidence.natural
     return LayerEquations(
         layer=target,
         parents=sources,
-        parent_units=np.concatenate([np.arange(width) for width in widths]),
+        widths=tuple(layout.widths[source] for source in sources),
+        components=layout.components[target],
+        parent_components=tuple(layout.components[source] for source in sources),
         intercept=intercept,
-        r2=_r2(residual, squares, dead),
-        heldout_r2=_heldout_r2(target, parts, heldout, shift, dead),
+        r2=r2_of(residual, train),
         noise=residual / train.count,
-        rank=_by_unit(parts, [part.rank for part in parts], len(dead)).astype(np.intp),
-        condition=_by_unit(parts, [part.condition for part in parts], len(dead)),
-        n_parents=_by_unit(
-            parts, [np.full(p.reading.n_groups, p.reading.parents.shape[1]) for p in parts], len(dead)
-        ).astype(np.intp),
+        heldout_r2=judged["observational"][0],
+        heldout_mse=judged["observational"][1],
+        interventional_r2=judged["interventional"][0],
+        interventional_mse=judged["interventional"][1],
+        rank=_by_row(parts, [part.rank[:, None] for part in parts], len(dead)).astype(np.intp),
+        condition=_by_row(parts, [part.condition[:, None] for part in parts], len(dead)),
+        penalty=_by_row(parts, [part.penalty for part in parts], len(dead)),
+        n_parents=_by_row(parts, [part.reading.parents.shape[1] for part in parts], len(dead)).astype(
+            np.intp
+        ),
         dead=np.flatnonzero(dead),
-        notes=_notes(parts, train.count, dead, parent_dead, heldout),
-        widths=widths,
-        deviation=np.sqrt(train.variance(target)),
-        parent_deviation=np.sqrt(np.concatenate([train.variance(source) for source in sources])),
+        notes=linear_notes(parts, evidence, train, parent_dead, judged),
+        data=evidence.data,
+        deviation=np.sqrt(natural.variance(target)),
+        parent_deviation=np.sqrt(np.concatenate([natural.variance(source) for source in sources])),
         parts=tuple((part.reading, part.coefficients) for part in parts),
     )
 
 
-def _intercepts(
-    target: str, parts: Sequence[Part], train: Moments, heldout: Moments | None
-) -> tuple[Array, Array | None]:
-    """Return the intercepts, and the mean residual of each unit on the held-out images."""
-    sources = parts[0].reading.sources
-    intercept = train.mean(target)
-    means = np.concatenate([train.mean(source) for source in sources])
+def r2_of(residual: Array, columns: Columns) -> Float64[np.ndarray, " row"]:
+    """Return the share of the squares that is explained; NaN where there is no variance."""
+    undefined = columns.dead | (columns.squares <= 0)
+    return np.where(undefined, np.nan, 1 - residual / np.where(undefined, 1.0, columns.squares))
+
+
+def _judged(
+    kind: str, target: str, parts: Sequence[Part], evidence: Evidence, train: Columns
+) -> tuple[Array, Array]:
+    """Return R2 and mean squared residual of each row on held-out images; NaN where there are none."""
+    moments = evidence.judges.get(kind)
+    if moments is None or not moments.count:
+        nothing = np.full(len(train.mean), np.nan)
+        return nothing, nothing
+    columns = child_columns(moments, target)
+    residual = columns.squares + columns.count * (columns.mean - train.mean) ** 2
     for part in parts:
-        intercept[part.reading.children] -= _weighted(means, part)
-    if heldout is None:
-        return intercept, None
-    shift = heldout.mean(target) - intercept
-    means = np.concatenate([heldout.mean(source) for source in sources])
-    for part in parts:
-        shift[part.reading.children] -= _weighted(means, part)
-    return intercept, shift
+        residual[part.reading.children] = part.judged[kind]
+    return np.where(train.dead, np.nan, r2_of(residual, columns)), residual / columns.count
 
 
-def _weighted(means: Array, part: Part) -> Array:
-    return np.asarray(np.einsum("gp,gpc->gc", means[part.reading.parents], part.coefficients))
-
-
-def _spread(parts: Sequence[Part], n_units: int) -> Array:
-    total = np.zeros(n_units)
-    for part in parts:
-        total[part.reading.children] = part.unexplained
-    return total
-
-
-def _r2(residual: Array, squares: Array, undefined: Bool[np.ndarray, " unit"]) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(undefined | (squares <= 0), np.nan, 1 - residual / squares)
-
-
-def _heldout_r2(
-    target: str,
-    parts: Sequence[Part],
-    heldout: Moments | None,
-    shift: Array | None,
-    dead: Bool[np.ndarray, " unit"],
-) -> Array:
-    if heldout is None or shift is None:
-        return np.full(len(dead), np.nan)
-    squares = heldout.variance(target) * heldout.count
-    residual = squares + heldout.count * shift**2
-    for part in parts:
-        assert part.heldout_unexplained is not None
-        residual[part.reading.children] += part.heldout_unexplained
-    return _r2(np.maximum(residual, 0), squares, dead | heldout.dead(target))
-
-
-def _by_unit(parts: Sequence[Part], values: Sequence[NDArray[np.generic]], n_units: int) -> Array:
-    """Spread a number a group over the group's units; units without parents get 0."""
-    answer = np.zeros(n_units)
+def _by_row(parts: Sequence[Part], values: Sequence[Array | int], n_rows: int) -> Array:
+    """Spread numbers of groups over their rows; rows without parents get 0."""
+    answer = np.zeros(n_rows)
     for part, value in zip(parts, values, strict=True):
-        answer[part.reading.children] = value[:, None]
+        answer[part.reading.children] = value
     return answer
-
-
-def _notes(
-    parts: Sequence[Part],
-    n_images: int,
-    dead: Bool[np.ndarray, " unit"],
-    parent_dead: Bool[np.ndarray, " column"],
-    heldout: Moments | None,
-) -> tuple[str, ...]:
-    notes = []
-    if dead.any():
-        notes.append(f"{int(dead.sum())} unit(s) have no variance: their R2 is not defined.")
-    if parent_dead.any():
-        notes.append(f"{int(parent_dead.sum())} parent(s) have no variance: their coefficients are 0.")
-    most = max(part.reading.parents.shape[1] for part in parts)
-    if n_images <= most:
-        notes.append(
-            f"{n_images} training images for {most} parents: no unique solution; {most + 1} or more would do."
-        )
-    short = [_short(part, parent_dead) for part in parts]
-    if any(short):
-        notes.append(
-            f"{sum(short)} group(s) of parents are collinear: the least norm, or the ridge, decides."
-        )
-    if heldout is None:
-        notes.append("No images were held out: held-out R2 is not known.")
-    return tuple(notes)
-
-
-def _short(part: Part, parent_dead: Bool[np.ndarray, " column"]) -> int:
-    """Count the groups whose live parents are not independent."""
-    alive = (~parent_dead[part.reading.parents]).sum(axis=1)
-    return int(np.count_nonzero(part.rank < alive))

@@ -1,112 +1,77 @@
-"""The structural equations of one layer's units."""
+"""The linear structural equations of one layer's units."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float64, Int
 
-from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.responses import Reading
+from causal_widget.scm.judged import JudgedEquations
 
 
-@dataclass(frozen=True, eq=False)
-class LayerEquations:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerEquations(JudgedEquations):
     """Each unit's response as a linear function of its parents' responses, plus noise.
 
     Attributes
     ----------
-    layer
-        The layer whose units these are.
-    parents
-        The parent layers in forward order; their units side by side are the columns of `coefficients`.
-    parent_units
-        (column,), the unit number of each column in its layer.
     intercept
-        (unit,).
-    r2, heldout_r2
-        (unit,), share of variance explained on training and on held-out images; NaN where there is no
-        variance or nothing was held out. Held-out R2 is about the held-out mean, as scikit-learn's
-        `r2_score`; it can be negative.
-    noise
-        (unit,), mean squared residual on the training images.
-    rank, condition, n_parents
-        (unit,), independent parents, condition number of the parents' correlations, number of parents.
-    dead
-        Units without variance on the training images.
-    notes
-        What a person should know: dead units, collinear parents, too few images.
+        (row,).
+    rank, condition
+        (row,), independent parents, and condition number of the parents' correlations.
+    penalty
+        (row,), what held the coefficients down: the ridge as a share of each parent's variance, or the
+        alpha of LARS and LASSO in correlations; 0 for least squares.
+    deviation, parent_deviation
+        (row,) and (column,), standard deviations on the observational training images.
+    parts
+        Who reads whom, and with which coefficients (group, parent, child).
     """
 
-    layer: str
-    parents: tuple[str, ...]
-    parent_units: Int[np.ndarray, " column"] = field(repr=False)
-    intercept: Float64[np.ndarray, " unit"] = field(repr=False)
-    r2: Float64[np.ndarray, " unit"] = field(repr=False)
-    heldout_r2: Float64[np.ndarray, " unit"] = field(repr=False)
-    noise: Float64[np.ndarray, " unit"] = field(repr=False)
-    rank: Int[np.ndarray, " unit"] = field(repr=False)
-    condition: Float64[np.ndarray, " unit"] = field(repr=False)
-    n_parents: Int[np.ndarray, " unit"] = field(repr=False)
-    dead: Int[np.ndarray, " dead_unit"]
-    notes: tuple[str, ...]
-    widths: tuple[int, ...] = field(repr=False)
-    deviation: Float64[np.ndarray, " unit"] = field(repr=False)
+    linear: ClassVar[bool] = True
+
+    intercept: Float64[np.ndarray, " row"] = field(repr=False)
+    rank: Int[np.ndarray, " row"] = field(repr=False)
+    condition: Float64[np.ndarray, " row"] = field(repr=False)
+    penalty: Float64[np.ndarray, " row"] = field(repr=False)
+    deviation: Float64[np.ndarray, " row"] = field(repr=False)
     parent_deviation: Float64[np.ndarray, " column"] = field(repr=False)
     parts: tuple[tuple[Reading, Float64[np.ndarray, "group parent child"]], ...] = field(repr=False)
 
     @property
-    def n_units(self) -> int:
-        """Units of the layer."""
-        return len(self.intercept)
-
-    @property
-    def coefficients(self) -> Float64[np.ndarray, "unit column"]:
-        """Change of each unit's response for a change of each parent's by 1; zero where not a parent."""
+    def coefficients(self) -> Float64[np.ndarray, "row column"]:
+        """Change of each row's response for a change of each parent's by 1; zero where not a parent."""
         if len(self.parts) == 1 and self.parts[0][0].full:
             return np.asarray(self.parts[0][1][0].T)
-        whole = np.zeros((self.n_units, len(self.parent_units)))
+        whole = np.zeros((self.n_rows, sum(self.widths)))
         for reading, part in self.parts:
             whole[reading.children[:, None, :], reading.parents[:, :, None]] = part
         return whole
 
     @property
-    def standardised(self) -> Float64[np.ndarray, "unit column"]:
-        """Change in the unit's deviations for one deviation of the parent; zero for dead units."""
+    def standardised(self) -> Float64[np.ndarray, "row column"]:
+        """Change in the row's deviations for one deviation of the parent; zero for dead units."""
         return np.asarray(self.coefficients * self.parent_deviation * self._inverse_deviation[:, None])
 
     @cached_property
-    def _inverse_deviation(self) -> Float64[np.ndarray, " unit"]:
-        inverse = np.zeros(self.n_units)
-        alive = np.ones(self.n_units, dtype=bool)
+    def _inverse_deviation(self) -> Float64[np.ndarray, " row"]:
+        alive = self.deviation > 0
         alive[self.dead] = False
+        inverse = np.zeros(self.n_rows)
         inverse[alive] = 1 / self.deviation[alive]
         return inverse
 
-    def columns(self, source: str) -> slice:
-        """Return the columns of one parent layer.
-
-        Raises
-        ------
-        UnknownNameError
-            The layer is no parent.
-        """
-        if source not in self.parents:
-            raise UnknownNameError(
-                f"Layer {source!r} is no parent of {self.layer!r} (parents: {', '.join(self.parents)})."
-                f"{nearest(source, self.parents)}"
-            )
-        at = self.parents.index(source)
-        start = sum(self.widths[:at])
-        return slice(start, start + self.widths[at])
-
     def reach(self, standardised: bool = False) -> dict[str, Float64[np.ndarray, " unit"]]:
-        """Return, by parent layer, the sum over this layer's units of the absolute coefficients."""
-        total = np.zeros(len(self.parent_units))
+        """Return, by parent layer, the sum over this layer's rows of each parent unit's coefficients' sizes.
+
+        Several components of a unit are summed.
+        """
+        total = np.zeros(sum(self.widths))
         for reading, part in self.parts:
             size = np.abs(part)
             if standardised:
@@ -114,29 +79,23 @@ class LayerEquations:
             np.add.at(total, reading.parents, size.sum(axis=2))
         if standardised:
             total *= self.parent_deviation
-        return {source: total[self.columns(source)] for source in self.parents}
+        pairs = zip(self.parents, self.parent_components, strict=True)
+        return {
+            source: total[self.columns(source)].reshape(-1, components).sum(axis=1)
+            for source, components in pairs
+        }
 
     def predict(
-        self, responses: Mapping[str, Float64[np.ndarray, "image unit"]]
-    ) -> Float64[np.ndarray, "image unit"]:
+        self, responses: Mapping[str, Float64[np.ndarray, "image column"]]
+    ) -> Float64[np.ndarray, "image row"]:
         """Return the expected responses of this layer's units, given those of every parent layer.
 
         Raises
         ------
         ArgumentError
-            A parent layer is missing or has another number of units.
+            A parent layer is missing or has another number of columns.
         """
-        columns = []
-        for source, width in zip(self.parents, self.widths, strict=True):
-            if source not in responses:
-                raise ArgumentError(f"Layer {self.layer!r} needs the responses of its parent {source!r}.")
-            found = np.asarray(responses[source], dtype=np.float64)
-            if found.ndim != 2 or found.shape[1] != width:
-                raise ArgumentError(
-                    f"Parent {source!r} has responses of shape {found.shape}; expected (image, {width})."
-                )
-            columns.append(found)
-        x = np.concatenate(columns, axis=1)
+        x = self.side_by_side(responses)
         answer = np.tile(self.intercept, (len(x), 1))
         for reading, part in self.parts:
             answer[:, reading.children] += np.einsum(
@@ -144,18 +103,5 @@ class LayerEquations:
             )
         return answer
 
-    def table(self) -> pd.DataFrame:
-        """Return a row a unit."""
-        return pd.DataFrame(
-            {
-                "layer": self.layer,
-                "unit": np.arange(self.n_units),
-                "parents": self.n_parents,
-                "r2": self.r2,
-                "heldout_r2": self.heldout_r2,
-                "noise": self.noise,
-                "rank": self.rank,
-                "condition": self.condition,
-                "dead": np.isin(np.arange(self.n_units), self.dead),
-            }
-        )
+    def _facts(self) -> dict[str, object]:
+        return {"condition": self.condition, "rank": self.rank, "penalty": self.penalty}

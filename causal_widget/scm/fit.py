@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
-from jaxtyping import Bool
-from numpy.typing import NDArray
+from jaxtyping import Float64
 
-from causal_widget.errors import ArgumentError, OrderError, UnknownNameError, nearest
+from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.jobs import Progress
-from causal_widget.responses import Collection, Moments, Reading
-from causal_widget.scm.assemble import Part, assemble, unexplained
+from causal_widget.responses import Collection, Reading
+from causal_widget.scm.assemble import Part, assemble
 from causal_widget.scm.equations import LayerEquations
+from causal_widget.scm.equations_table import Equations
+from causal_widget.scm.evidence import KINDS, Evidence
 from causal_widget.scm.model import StructuralCausalModel
-from causal_widget.scm.solve import solve, solve_stack
+from causal_widget.scm.solvers import CrossValidated, Fixed, Solver
 
 ESTIMATORS = ("ridge", "linear")
 # On a CIFAR-10 ResNet-20, mean held-out R2 was best at a hundredth of the parents' variance with 3,200
 # images, and with 400 far better there than with 1e-6 (.58 against .49).
 RIDGE = 1e-2
-Array = NDArray[np.float64]
+LAMBDAS = np.logspace(-6, 1, 20)
 
 
 def fit(
     collection: Collection,
     estimator: str = "ridge",
-    ridge: float = RIDGE,
+    *,
+    data: str | None = None,
+    ridge: float | str | None = None,
+    lambdas: Float64[np.ndarray, " penalty"] | Sequence[float] | None = None,
+    by: str = "unit",
     progress: Progress | None = None,
 ) -> StructuralCausalModel:
-    """Fit every unit's response as a linear function of its parents' responses.
+    """Fit every unit's response as a function of its parents' responses.
 
     Parameters
     ----------
@@ -39,129 +45,168 @@ def fit(
     estimator
         "linear": least squares, the minimum-norm solution where parents are collinear. "ridge": with a
         penalty.
+    data
+        "observational", "interventional" or "both"; None takes both where interventional images were
+        collected.
     ridge
         The penalty of "ridge" as a share of each parent's variance, so that the scale of a parent's response
         does not matter: the coefficients b of a unit minimise mean squared residual + ridge x sum(variance_p
-        x b_p**2).
+        x b_p**2). "cv" or None: the one of `lambdas` that predicts left-out folds best; a collection of one
+        fold takes `RIDGE` and says so in the notes.
+    lambdas
+        Penalties to choose from; None takes 20 from 1e-6 to 10, evenly in logarithms.
+    by
+        Whether the penalty is chosen for each "unit" or for each "layer".
     progress
         Told the number of layers done; asked whether to stop.
 
     Raises
     ------
     OrderError
-        The collection holds fewer than 2 training images.
+        The collection holds fewer than 2 training images, or no interventional ones where they are asked for.
     UnknownNameError
-        No estimator has that name.
+        No estimator, or data, has that name.
     ArgumentError
         The ridge is negative or not finite.
     """
-    penalty = _penalty(estimator, ridge)
-    moments = collection.train
-    if moments.count < 2:
-        raise OrderError(
-            f"The collection has {moments.count} training image(s); collect at least 2 before fitting."
-        )
+    solver = _solver(estimator, ridge, lambdas, by)
+    evidence = Evidence(collection, data)
+    if isinstance(solver, CrossValidated) and evidence.n_folds < 2:
+        solver = Fixed(RIDGE, (f"One fold of images cannot choose a ridge: {RIDGE} was taken.",))
+    fitter = _Fitter(evidence, solver)
     told = progress or Progress()
-    fitter = _Fitter(moments, collection.heldout, penalty)
-    told.start(len(moments.layout.readings), "layers", "fitting")
+    told.start(len(evidence.layout.readings), "layers", "fitting")
+    equations = {}
     try:
-        equations = {}
         for found in fitter.layers():
             equations[found.layer] = found
             told.advance(1)
     finally:
         told.finish()
-    names = list(moments.layout.widths)
+    return _model(collection, evidence, estimator, equations)
+
+
+def _model(
+    collection: Collection, evidence: Evidence, estimator: str, equations: dict[str, LayerEquations]
+) -> StructuralCausalModel:
+    names, natural = list(evidence.layout.widths), evidence.natural
+    penalties = np.concatenate([one.penalty for one in equations.values()]) if equations else np.zeros(1)
     return StructuralCausalModel(
         graph=collection.graph,
         transform=collection.transform,
         site=collection.site,
         estimator=estimator,
-        ridge=penalty,
-        n_images=moments.count,
-        equations={name: equations[name] for name in names if name in equations},
-        means={name: moments.mean(name) for name in names},
-        deviations={name: np.sqrt(moments.variance(name)) for name in names},
+        ridge=float(np.median(penalties)),
+        n_images=evidence.count,
+        equations=Equations({name: equations[name] for name in names if name in equations}),
+        means={name: natural.mean(name) for name in names},
+        deviations={name: np.sqrt(natural.variance(name)) for name in names},
+        data=evidence.data,
+        components=collection.components,
+        silent=collection.silent,
+        source=collection.source,
     )
 
 
-def _penalty(estimator: str, ridge: float) -> float:
+def _solver(
+    estimator: str,
+    ridge: float | str | None,
+    lambdas: Float64[np.ndarray, " penalty"] | Sequence[float] | None,
+    by: str,
+) -> Solver:
     if estimator not in ESTIMATORS:
         raise UnknownNameError(
             f"There is no estimator {estimator!r} (known: {', '.join(ESTIMATORS)})."
             f"{nearest(estimator, ESTIMATORS)}"
         )
+    if by not in ("unit", "layer"):
+        raise ArgumentError(f'by is {by!r:.80}; expected "unit" or "layer".')
+    penalties = _penalties(lambdas)
+    if ridge is None or ridge == "cv":
+        return CrossValidated(penalties, by) if estimator == "ridge" else Fixed(0.0)
     if not (isinstance(ridge, Real) and np.isfinite(ridge) and ridge >= 0):
         raise ArgumentError(
-            f"ridge is {ridge!r:.80}; expected a finite share of the parents' variance, 0 or more."
+            f'ridge is {ridge!r:.80}; expected "cv" or a finite share of the parents\' variance, 0 or more.'
         )
-    return float(ridge) if estimator == "ridge" else 0.0
+    return Fixed(float(ridge) if estimator == "ridge" else 0.0)
+
+
+def _penalties(
+    lambdas: Float64[np.ndarray, " penalty"] | Sequence[float] | None,
+) -> Float64[np.ndarray, " penalty"]:
+    found = LAMBDAS if lambdas is None else np.asarray(lambdas, dtype=np.float64)
+    if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found > 0)).all():
+        raise ArgumentError(f"lambdas is {lambdas!r:.80}; expected one or more finite numbers above 0.")
+    return found
 
 
 class _Fitter:
     """Fits layer by layer; layers that read the same parents are solved together."""
 
-    def __init__(self, train: Moments, heldout: Moments | None, penalty: float) -> None:
-        self._train, self._heldout, self._penalty = train, heldout, penalty
-        self._layout = train.layout
+    def __init__(self, evidence: Evidence, solver: Solver) -> None:
+        self._evidence, self._solver = evidence, solver
+        self._readings = evidence.layout.readings
 
     def layers(self) -> Iterator[LayerEquations]:
         """Yield the equations of every layer that has parents; layers with the same parents side by side."""
         together: dict[object, list[str]] = {}
-        for target, readings in self._layout.readings.items():
+        for target, readings in self._readings.items():
             single = len(readings) == 1 and readings[0].n_groups == 1
             together.setdefault(readings[0].key if single else target, []).append(target)
         for targets in together.values():
             yield from self._solve_together(targets)
 
     def _solve_together(self, targets: list[str]) -> Iterator[LayerEquations]:
-        readings = [self._layout.readings[target] for target in targets]
-        if len(targets) == 1 and (len(readings[0]) > 1 or readings[0][0].n_groups > 1):
-            parts = [self._group(targets[0], i) for i in range(len(readings[0]))]
-            yield assemble(targets[0], parts, self._train, self._heldout)
+        if len(self._readings[targets[0]]) > 1:
+            readings = self._readings[targets[0]]
+            parts = [self._shared([reading], i)[0] for i, reading in enumerate(readings)]
+            yield assemble(targets[0], parts, self._evidence)
             return
-        for part in self._shared([one[0] for one in readings]):
-            yield assemble(part.reading.target, [part], self._train, self._heldout)
+        for part in self._shared([self._readings[target][0] for target in targets], 0):
+            yield assemble(part.reading.target, [part], self._evidence)
 
-    def _shared(self, readings: list[Reading]) -> list[Part]:
-        """Solve readings of the same parents with one factorisation, then judge each."""
-        first = readings[0]
-        gram = self._train.among(first)
-        crosses = [self._train.across(reading) for reading in readings]
-        dead = self._dead(first)[first.parents[0]]
-        solution = solve(gram, np.concatenate(crosses, axis=1), dead, self._penalty)
-        ends = np.cumsum([cross.shape[1] for cross in crosses])
-        coefficients = np.split(solution.coefficients, ends[:-1], axis=1)
-        residual = [unexplained(gram, c, b) for c, b in zip(crosses, coefficients, strict=True)]
-        held = self._judge(readings, coefficients)
-        return [
-            Part(
-                reading,
-                np.ascontiguousarray(coefficients[i])[None],
-                residual[i][None],
-                None if held is None else held[i][None],
-                np.array([solution.rank]),
-                np.array([solution.condition]),
+    def _shared(self, readings: list[Reading], index: int) -> list[Part]:
+        """Solve readings of the same parents with one factorisation, judge them, and tell them apart."""
+        normal = self._evidence.normal(readings, index)
+        solved = self._solver(normal, self._evidence, readings, index)
+        weighted = np.einsum("gp,gpc->gc", normal.parent_mean, solved.coefficients)
+        intercept = normal.child_mean - weighted
+        residual = normal.residual(solved.coefficients, intercept)
+        del normal  # the held-out matrices are as large
+        judged = {}
+        for kind in KINDS:
+            held = self._evidence.judge(kind, readings, index)
+            if held is not None:
+                judged[kind] = held.residual(solved.coefficients, intercept)
+        whole = Part(
+            readings[0],
+            solved.coefficients,
+            intercept,
+            residual,
+            solved.penalty,
+            judged,
+            solved.rank,
+            solved.condition,
+            solved.notes,
+        )
+        return _apart(whole, readings)
+
+
+def _apart(whole: Part, readings: list[Reading]) -> list[Part]:
+    """Cut children side by side into their readings."""
+    parts, last = [], 0
+    for reading in readings:
+        cut = slice(last, last + reading.children.shape[1])
+        last = cut.stop
+        parts.append(
+            replace(
+                whole,
+                reading=reading,
+                coefficients=np.ascontiguousarray(whole.coefficients[:, :, cut]),
+                intercept=whole.intercept[:, cut],
+                residual=whole.residual[:, cut],
+                penalty=whole.penalty[:, cut],
+                judged={kind: found[:, cut] for kind, found in whole.judged.items()},
             )
-            for i, reading in enumerate(readings)
-        ]
-
-    def _judge(self, readings: list[Reading], coefficients: list[Array]) -> list[Array] | None:
-        if self._heldout is None:
-            return None
-        gram = self._heldout.among(readings[0])
-        pairs = zip(readings, coefficients, strict=True)
-        return [unexplained(gram, self._heldout.across(reading), found) for reading, found in pairs]
-
-    def _group(self, target: str, index: int) -> Part:
-        reading = self._layout.readings[target][index]
-        if reading.n_groups == 1:
-            return self._shared([reading])[0]
-        gram, cross = self._train.stack(target, index)
-        dead = self._dead(reading)[reading.parents]
-        found, rank, condition = solve_stack(gram, cross, dead, self._penalty)
-        held = None if self._heldout is None else unexplained(*self._heldout.stack(target, index), found)
-        return Part(reading, found, unexplained(gram, cross, found), held, rank, condition)
-
-    def _dead(self, reading: Reading) -> Bool[np.ndarray, " column"]:
-        return np.concatenate([self._train.dead(source) for source in reading.sources])
+        )
+    return parts

@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 
 from causal_widget.errors import ArgumentError, Cancelled, OrderError, UnknownNameError
 from causal_widget.jobs import Progress
-from causal_widget.responses import Moments, collect, layout_of
+from causal_widget.responses import Arm, Moments, collect, layout_of
 from causal_widget.scm import fit
 from tests.responses.networks import batches_of, residual
 from tests.scm import oracle
@@ -42,7 +42,7 @@ def test_known_coefficients_are_recovered(graph):
 @pytest.mark.parametrize(("estimator", "ridge"), [("linear", 0.0), ("ridge", 0.01), ("ridge", 1.0)])
 def test_every_equation_equals_scikit_learns(graph, halves, estimator, ridge):
     train, heldout = halves
-    scm = fit(oracle.collected(graph, train, heldout), estimator, ridge)
+    scm = fit(oracle.collected(graph, train, heldout), estimator, ridge=ridge)
     assert list(scm.equations) == [layer.name for layer in graph.layers if graph.parents(layer.name)]
     for layer, equations in scm.equations.items():
         x, mask = oracle.parents_table(graph, train, layer), oracle.mask_of(graph, layer)
@@ -147,7 +147,7 @@ def test_collinear_parents_give_scikit_learns_minimum_norm(graph, table):
 def test_collinear_parents_under_ridge_share_the_coefficient(graph, table):
     twisted = dict(table) | {"stem": table["stem"].copy()}
     twisted["stem"][:, 3] = twisted["stem"][:, 0]
-    scm = fit(oracle.collected(graph, twisted), "ridge", 1e-3)
+    scm = fit(oracle.collected(graph, twisted), "ridge", ridge=1e-3)
     found = scm.coefficients("stem", "branch")
     np.testing.assert_allclose(found[:, 3], found[:, 0], rtol=1e-6)
     assert (scm["branch"].rank == 7).all()
@@ -174,7 +174,7 @@ def test_condition_is_that_of_the_correlations(graph, table):
 def test_layers_with_the_same_parents_share_one_factorisation(graph, table, monkeypatch):
     """The residual block's left branch and any other reader of the same layers are solved together."""
 
-    module = importlib.import_module("causal_widget.scm.fit")
+    module = importlib.import_module("causal_widget.scm.solvers")
     calls, solve = [], module.solve
 
     def counted(gram, cross, *rest):
@@ -182,7 +182,7 @@ def test_layers_with_the_same_parents_share_one_factorisation(graph, table, monk
         return solve(gram, cross, *rest)
 
     monkeypatch.setattr(module, "solve", counted)
-    scm = fit(oracle.collected(graph, table))
+    scm = fit(oracle.collected(graph, table), "linear")
     dense = [name for name in scm.equations if name not in ("depthwise", "grouped")]
     parents = {scm[name].parents for name in dense}
     assert len(calls) == len(parents)
@@ -261,7 +261,7 @@ def test_bad_arguments(graph, table):
     empty = oracle.collected(graph, oracle.cut(table, slice(0, 1)))
     with pytest.raises(OrderError, match="1 training image"):
         fit(empty)
-    object.__setattr__(empty, "train", Moments(layout_of(graph)))
+    object.__setattr__(empty, "observational", Arm((Moments(layout_of(graph)),)))
     with pytest.raises(OrderError, match="0 training image"):
         fit(empty)
 
