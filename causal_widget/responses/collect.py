@@ -13,17 +13,19 @@ from jaxtyping import Float
 from torch import nn
 
 from causal_widget.devices import resolve_device
+from causal_widget.errors import check_seed
 from causal_widget.graph import FilterGraph, trace
 from causal_widget.guard import bare, floating_type, guarded
 from causal_widget.jobs import Progress
 from causal_widget.responses.collection import Collection
 from causal_widget.responses.layout import layout_of
 from causal_widget.responses.loaders import Batch, batches, check_range, count_images
-from causal_widget.responses.moments import Moments
+from causal_widget.responses.probe import Probe, probe
 from causal_widget.responses.reader import ResponseReader
-from causal_widget.responses.rows import RowBuffer, uninterrupted
+from causal_widget.responses.rows import ArmBuffers, uninterrupted
 from causal_widget.responses.scores import Scores
-from causal_widget.responses.split import check_share, held_out
+from causal_widget.responses.source import Source
+from causal_widget.responses.split import Split
 from causal_widget.responses.transforms import MapFunction, Transform, get_transform
 
 Sink = Callable[[Mapping[str, Float[np.ndarray, "image unit"]], int], object]
@@ -37,6 +39,7 @@ def collect(
     site: str = "activation",
     graph: FilterGraph | None = None,
     holdout: float = 0.2,
+    folds: int = 4,
     max_batches: int | None = None,
     device: str | torch.device | None = None,
     sinks: Sequence[Sink] = (),
@@ -67,6 +70,9 @@ def collect(
     holdout
         Share of the images, chosen by a hash of index and seed, that equations are judged on and not fitted
         on.
+    folds
+        The other images are cut into so many folds, by another hash, whose moments are kept apart for
+        cross-validation; 1 keeps them together and needs the least memory.
     max_batches
         Stop after so many batches.
     device
@@ -74,7 +80,7 @@ def collect(
     sinks
         Called with each batch's raw responses {layer: (image, unit)} and the index of its first image.
     seed
-        Of the held-out split.
+        Of the held-out split and the folds.
     memory_limit
         Bytes that the moments may take; None takes three quarters of what is available.
     progress
@@ -91,14 +97,16 @@ def collect(
 
     Every exception after the first batch carries `partial`: a `Collection` of the images seen until then.
     """
-    phi, share, network = get_transform(transform), check_share(holdout), bare(model)
+    phi, split, network = get_transform(transform), Split(holdout, folds, check_seed(seed)), bare(model)
     told = progress or Progress()
     where = resolve_device(device, network)
     with guarded(network, where):
         source = batches(loader, where, max_batches, dtype=floating_type(network))
         first = next(source)
         known = graph if graph is not None else trace(network, first.images[:1])
-        collector = _Collector(network, known, phi, site, share, seed, memory_limit, sinks)
+        origin = Source(model, loader, known, phi, site, device, split.share, split.seed, max_batches, folds)
+        asked = probe(network, known, phi, site, first.images[:1])
+        collector = _Collector(network, origin, asked, memory_limit, sinks)
         told.start(count_images(loader, max_batches), "images", "collecting")
         try:
             collector.run(chain([first], source), told)
@@ -116,22 +124,18 @@ class _Collector:
     def __init__(
         self,
         model: nn.Module,
-        graph: FilterGraph,
-        transform: Transform,
-        site: str,
-        share: float,
-        seed: int,
+        origin: Source,
+        asked: Probe,
         memory_limit: int | None,
         sinks: Sequence[Sink],
     ) -> None:
-        self._layout = layout_of(graph)
-        self._layout.check_memory(2 if share else 1, memory_limit)
-        self._graph, self._transform, self._site = graph, transform, site
-        self._share, self._seed, self._sinks = share, seed, sinks
-        self._reader = ResponseReader(model, graph, self._layout, transform, site)
-        self._train = RowBuffer(Moments(self._layout))
-        self._heldout = RowBuffer(Moments(self._layout)) if share else None
-        self._scores = Scores(graph.output.units)
+        self._layout = layout_of(origin.graph, asked.components)
+        self._origin, self._asked, self._split = origin, asked, origin.split
+        self._layout.check_memory(self._split.sets, memory_limit)
+        self._graph, self._sinks = origin.graph, sinks
+        self._reader = ResponseReader(model, origin.graph, self._layout, origin.transform, origin.site)
+        self._observational = ArmBuffers(self._layout, self._split)
+        self._scores = Scores(origin.graph.output.units)
         self._began = time.perf_counter()
         self._n_images = 0
 
@@ -148,12 +152,8 @@ class _Collector:
                 progress.advance(len(found))
 
     def _keep(self, batch: Batch, found: Float[np.ndarray, "image column"]) -> None:
-        if self._heldout is None:
-            self._train.add(found)
-        else:
-            apart = held_out(batch.first, len(found), self._share, self._seed)
-            self._train.add(found[~apart])
-            self._heldout.add(found[apart])
+        index = np.arange(batch.first, batch.first + len(found))
+        self._observational.add(found, self._split.fold(index))
         if batch.labels is not None:
             logits = found[:, self._layout.slices[self._graph.output.name]].astype(np.float64)
             self._scores.add(logits, batch.labels.cpu().numpy())
@@ -168,21 +168,20 @@ class _Collector:
     def result(self, complete: bool) -> Collection:
         """Return the moments of all images read so far."""
         with uninterrupted():
-            self._train.flush()
-            if self._heldout is not None:
-                self._heldout.flush()
-        apart = self._heldout.moments if self._heldout is not None and self._heldout.moments.count else None
+            arm = self._observational.flush()
         scores = self._scores
         return Collection(
             graph=self._graph,
-            transform=self._transform.name,
-            site=self._site,
-            train=self._train.moments,
-            heldout=apart,
+            transform=self._origin.transform.name,
+            site=self._origin.site,
+            observational=arm,
             n_images=self._n_images,
             accuracy=scores.accuracy,
             loss=scores.loss,
             class_counts=scores.counts.copy() if scores.n_images else None,
             complete=complete,
             seconds=time.perf_counter() - self._began,
+            components=self._asked.components,
+            silent=self._asked.silent,
+            source=self._origin,
         )

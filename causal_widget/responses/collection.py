@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Float64, Int
 
 from causal_widget.errors import OrderError
 from causal_widget.graph import FilterGraph
+from causal_widget.responses.arm import Arm
 from causal_widget.responses.moments import Moments
+from causal_widget.responses.randomised import RandomInterventions
+from causal_widget.responses.source import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +28,9 @@ class Collection:
         The network's layers and their wirings.
     transform, site
         Name of phi, and where the activations were read.
-    train, heldout
-        Moments of the images that equations are fitted on, and of those kept apart (None where none were).
+    observational
+        Moments of the network's responses as it is: folds of the images that equations are fitted on, and the
+        images kept apart.
     n_images
         Images seen, both parts together.
     accuracy, loss
@@ -37,19 +42,50 @@ class Collection:
         False where the pass was cancelled or failed; the moments are of the images seen until then.
     seconds
         Time that the pass took.
+    interventional
+        Moments of the same images under random interventions; None where none were made.
+    components
+        Columns a unit, by layer: 1 for responses that are one number, and always for the output layer.
+    silent
+        (column,) by layer: the response to a map of zeros.
+    randomised
+        What was drawn for the interventional moments, so that it can be drawn again.
+    source
+        The model and images, to read more responses the same way. It is not saved with anything.
     """
 
     graph: FilterGraph = field(repr=False)
     transform: str
     site: str
-    train: Moments
-    heldout: Moments | None
+    observational: Arm
     n_images: int
-    accuracy: float | None
-    loss: float | None
-    class_counts: Int[np.ndarray, " class"] | None
-    complete: bool
-    seconds: float
+    accuracy: float | None = None
+    loss: float | None = None
+    class_counts: Int[np.ndarray, " class"] | None = None
+    complete: bool = True
+    seconds: float = 0.0
+    interventional: Arm | None = None
+    components: Mapping[str, int] = field(default_factory=dict, repr=False)
+    silent: Mapping[str, Float64[np.ndarray, " column"]] = field(default_factory=dict, repr=False)
+    randomised: RandomInterventions | None = None
+    source: Source | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.components:
+            object.__setattr__(self, "components", dict(self.observational.layout.components))
+        if not self.silent:
+            zeros = {name: np.zeros(width) for name, width in self.observational.layout.widths.items()}
+            object.__setattr__(self, "silent", zeros)
+
+    @property
+    def train(self) -> Moments:
+        """Observational moments of the images that equations are fitted on."""
+        return self.observational.train
+
+    @property
+    def heldout(self) -> Moments | None:
+        """Observational moments of the images kept apart; None where none were."""
+        return self.observational.heldout
 
     def table(self) -> pd.DataFrame:
         """Return a row a layer: units, mean response, its standard deviation, units without variance."""
@@ -87,6 +123,9 @@ class Collection:
             ("images", f"{self.n_images:,} ({kept_apart:,} held out)"),
             ("response", f"{self.transform} at {self.site}"),
         ]
+        if self.interventional is not None and self.randomised is not None:
+            drawn = self.randomised
+            facts.append(("interventions", f"{drawn.fraction:.0%} of a random layer = {drawn.value:g}"))
         if self.accuracy is not None:
             facts.append(("accuracy", f"{self.accuracy:.4f}"))
         if self.loss is not None:

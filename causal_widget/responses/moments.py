@@ -138,6 +138,21 @@ class Moments:
         self._require()
         return self._squares[self.layout.slices[layer]] / self.count
 
+    def child_mean(self, layer: str) -> Float64[np.ndarray, " unit"]:
+        """Return the mean of each unit as a child: of what its own equation describes.
+
+        Of observational moments that is the mean; of interventional ones the mean of natural responses.
+        """
+        return self.mean(layer)
+
+    def child_variance(self, layer: str) -> Float64[np.ndarray, " unit"]:
+        """Return the variance of each unit as a child; see `child_mean`."""
+        return self.variance(layer)
+
+    def child_dead(self, layer: str) -> Bool[np.ndarray, " unit"]:
+        """Return which units of a layer have no variance as children; see `dead` and `child_mean`."""
+        return self.child_variance(layer) <= (DEAD * self.child_mean(layer)) ** 2
+
     def dead(self, layer: str) -> Bool[np.ndarray, " unit"]:
         """Return which units of a layer have no variance.
 

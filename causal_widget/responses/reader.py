@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from causal_widget.errors import DeviceError, NonFiniteError, UnsupportedModelError
 from causal_widget.graph import FilterGraph, Layer, as_maps, watch
 from causal_widget.responses.layout import Layout
-from causal_widget.responses.transforms import Transform, mean
+from causal_widget.responses.probe import transform_of
+from causal_widget.responses.transforms import Transform
 
 
 class ResponseReader:
@@ -51,10 +52,11 @@ class ResponseReader:
             yield
 
     def _handler(self, layer: Layer) -> Callable[[Tensor], None]:
-        transform = mean if layer.is_output else self._transform
+        transform = transform_of(self._transform, layer)
 
         def keep(tensor: Tensor) -> None:
-            self._found[layer.name] = transform(as_maps(layer, tensor.detach()))
+            # Of a vector-valued response a unit's components stand side by side.
+            self._found[layer.name] = transform(as_maps(layer, tensor.detach())).flatten(1)
 
         return keep
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from causal_widget.graph import FilterGraph, trace
-from causal_widget.responses import Collection, Moments, layout_of
+from causal_widget.responses import Arm, Collection, Moments, layout_of
 from tests.responses.networks import images, residual
 
 Table = dict[str, np.ndarray]
@@ -57,8 +57,10 @@ def collected(graph: FilterGraph, train: Table, heldout: Table | None = None, ch
         graph=graph,
         transform="frobenius",
         site="activation",
-        train=moments_of(graph, train, chunk),
-        heldout=None if heldout is None else moments_of(graph, heldout, chunk),
+        observational=Arm(
+            (moments_of(graph, train, chunk),),
+            None if heldout is None else moments_of(graph, heldout, chunk),
+        ),
         n_images=len(next(iter(train.values()))),
         accuracy=None,
         loss=None,
