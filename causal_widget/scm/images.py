@@ -61,7 +61,7 @@ def _source(model: StructuralCausalModel, what: str) -> Any:
 
 def _checked(model: StructuralCausalModel, responses: ResponseSet) -> ResponseSet:
     for layer in model.graph.layers:
-        if layer.name not in responses:
+        if layer.name not in responses.layers:
             raise DataError(f'the responses have no layer "{layer.name}", which the model has')
         shape, width = responses[layer.name].shape, model.width(layer.name)
         if len(shape) != 2 or shape[1] != width:

@@ -14,9 +14,12 @@ from jaxtyping import Float64
 from causal_widget.errors import UnknownNameError, nearest
 from causal_widget.graph import FilterGraph
 from causal_widget.responses import ResponseSet
+from causal_widget.scm.counterfactual import Counterfactual, counterfactual
 from causal_widget.scm.do import Chosen, Submodel, do
 from causal_widget.scm.equations import LayerEquations
 from causal_widget.scm.images import responses_of
+from causal_widget.scm.silencing import SilencingLosses, silencing_losses
+from causal_widget.scm.total import TotalEffects, total_effects
 
 if TYPE_CHECKING:
     from causal_widget.responses.source import Source
@@ -134,6 +137,28 @@ class StructuralCausalModel:
     ) -> Submodel:
         """Return the model under do(); see `causal_widget.scm.do.do`."""
         return do(self, units, value, scale=scale, by=by)
+
+    def counterfactual(
+        self,
+        image: Any,
+        units: Chosen,
+        value: float = 0.0,
+        *,
+        scale: float | None = None,
+        by: str = "equations",
+    ) -> Counterfactual:
+        """Return what would have been; see `causal_widget.scm.counterfactual.counterfactual`."""
+        return counterfactual(self, image, units, value, scale=scale, by=by)
+
+    def total_effects(
+        self, layer: str | None = None, outcome: str | None = None, images: Any = None
+    ) -> TotalEffects:
+        """Return the effects of all units at once; see `causal_widget.scm.total.total_effects`."""
+        return total_effects(self, layer, outcome, images)
+
+    def silencing_losses(self, images: Any = None, layer: str | None = None) -> SilencingLosses:
+        """Return what every single silencing does; see `causal_widget.scm.silencing.silencing_losses`."""
+        return silencing_losses(self, images, layer)
 
     def table(self) -> pd.DataFrame:
         """Return a row an equation: layer, unit, parents, R2, held-out R2, noise, rank, condition, dead."""
