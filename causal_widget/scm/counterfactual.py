@@ -48,12 +48,12 @@ class Counterfactual:
     @property
     def change(self) -> Float64[np.ndarray, "image class"]:
         """Change of the logits."""
-        return self.counterfactual.logits - self.factual.logits
+        return np.asarray(self.counterfactual.logits - self.factual.logits)
 
     @property
     def probability_change(self) -> Float64[np.ndarray, "image class"]:
         """Change of the probabilities."""
-        return self.counterfactual.probabilities - self.factual.probabilities
+        return np.asarray(self.counterfactual.probabilities - self.factual.probabilities)
 
     def table(self) -> pd.DataFrame:
         """Give one row an image and class: logit and probability as they are and as they would have been."""

@@ -96,7 +96,8 @@ class Submodel:
     ) -> Float64[np.ndarray, "image column"]:
         """Give the change of the logits, or of another outcome, that the intervention makes, by image."""
         responses, layer = responses_of(self.model, images), self._outcome(outcome)
-        return self._answer(responses, layer, noise) - np.asarray(responses[layer], dtype=np.float64)
+        after = self._answer(responses, layer, noise)
+        return np.asarray(after - np.asarray(responses[layer], dtype=np.float64))
 
     def expectation(self, images: Any = None, *, noise: str = "abducted") -> Expectation:
         """Give E[logits | do] over the images, with its standard error, and the paired change.
@@ -117,7 +118,7 @@ class Submodel:
         own = np.asarray(responses[layer], dtype=np.float64)
         if noise == "abducted" and self._in_closed_form(layer, len(own)):
             return own + linear_change(self.model, self.forced, responses, layer)
-        return propagate(self.model, self.forced, responses, layer, noise).get(layer, own)
+        return np.asarray(propagate(self.model, self.forced, responses, layer, noise).get(layer, own))
 
     def _in_closed_form(self, layer: str, n_images: int) -> bool:
         return is_linear(self.model, layer) and closed_form_pays(self.model, self.forced, layer, n_images)

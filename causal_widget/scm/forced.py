@@ -46,7 +46,7 @@ class Forced:
         values = self.values[layer]
         if self.scale == 0:
             return np.broadcast_to(values, natural.shape)
-        return natural + (1 - self.scale) * (values - natural)
+        return np.asarray(natural + (1 - self.scale) * (values - natural))
 
 
 def columns_of(units: Int[np.ndarray, " unit"], components: int) -> Int[np.ndarray, " column"]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from causal_widget.errors import DataError, OrderError
 from causal_widget.responses import ResponseSet
 
@@ -30,7 +28,7 @@ def responses_of(model: StructuralCausalModel, images: Any = None) -> ResponseSe
     Raises
     ------
     OrderError
-        If images must be read and no network is attached.
+        If images must be read and no network is attached, or none were held out.
     DataError
         If the responses are not those of this model's layers.
     """
@@ -38,15 +36,17 @@ def responses_of(model: StructuralCausalModel, images: Any = None) -> ResponseSe
         known = model.remembered
         if "heldout" not in known:
             source = _source(model, "the held-out images")
-            known["heldout"] = _checked(model, source.read(part="heldout" if source.holdout else None))
+            if not source.holdout:
+                raise OrderError(
+                    "no images were held out when this model's were collected (holdout=0): give images"
+                )
+            known["heldout"] = _checked(model, source.read(part="heldout"))
         found: ResponseSet = known["heldout"]
         return found
     if isinstance(images, ResponseSet):
         return _checked(model, images)
     if isinstance(images, Mapping):
         return _checked(model, ResponseSet(images, model.graph.output.name))
-    if isinstance(images, Tensor) and images.ndim == len(model.graph.example_shape):
-        images = images[None]
     return _checked(model, _source(model, "images").read(images))
 
 

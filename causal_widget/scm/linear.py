@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 from numpy.typing import NDArray
 
+from causal_widget.scm.equations import LayerEquations
 from causal_widget.scm.forced import Forced
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _back(model: StructuralCausalModel, outcome: str, start: Array) -> dict[str,
         if layer.name not in found or layer.name not in model.equations:
             continue
         equations = model.equations[layer.name]
+        assert isinstance(equations, LayerEquations)
         back = found[layer.name] @ equations.coefficients
         for source in equations.parents:
             part = back[:, equations.columns(source)]

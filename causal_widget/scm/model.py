@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from causal_widget.errors import UnknownNameError, nearest
+from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.graph import FilterGraph
 from causal_widget.responses import ResponseSet
 from causal_widget.scm.counterfactual import Counterfactual, counterfactual
 from causal_widget.scm.do import Chosen, Submodel, do
 from causal_widget.scm.equations import LayerEquations
+from causal_widget.scm.equations_table import Equations, median
 from causal_widget.scm.images import responses_of
+from causal_widget.scm.judged import JudgedEquations
+from causal_widget.scm.sanity import Sanity, sanity
 from causal_widget.scm.silencing import SilencingLosses, silencing_losses
 from causal_widget.scm.total import TotalEffects, total_effects
 
@@ -61,7 +64,7 @@ class StructuralCausalModel:
     estimator: str
     ridge: float
     n_images: int
-    equations: Mapping[str, LayerEquations] = field(repr=False)
+    equations: Equations = field(repr=False)
     means: Mapping[str, Float64[np.ndarray, " unit"]] = field(repr=False)
     deviations: Mapping[str, Float64[np.ndarray, " unit"]] = field(repr=False)
     data: str = "observational"
@@ -78,10 +81,11 @@ class StructuralCausalModel:
             )
             for layer in self.graph.layers
         }
+        object.__setattr__(self, "equations", Equations(self.equations))
         object.__setattr__(self, "components", components)
         object.__setattr__(self, "silent", silent)
 
-    def __getitem__(self, layer: str) -> LayerEquations:
+    def __getitem__(self, layer: str) -> JudgedEquations:
         """Return the equations of a layer.
 
         Raises
@@ -95,14 +99,43 @@ class StructuralCausalModel:
         return self.equations[layer]
 
     def coefficients(self, source: str, target: str) -> Float64[np.ndarray, "target_unit source_unit"]:
-        """Return the coefficients of one layer's units on a parent layer's; zero where not a parent."""
-        equations = self[target]
-        return equations.coefficients[:, equations.columns(source)]
+        """Return the coefficients of one layer's units on a parent layer's; zero where not a parent.
+
+        Where responses are vectors: the root of the sum of squares over the components of both units.
+
+        Raises
+        ------
+        UnknownNameError
+            The target has no equation, or the source is no parent of it.
+        ArgumentError
+            The target's equations are not linear, so they have no coefficients.
+        """
+        equations = self._linear(target)
+        return self._by_unit(equations.coefficients[:, equations.columns(source)], source, target)
 
     def standardised(self, source: str, target: str) -> Float64[np.ndarray, "target_unit source_unit"]:
-        """Return the standardised coefficients of one layer's units on a parent layer's."""
-        equations = self[target]
-        return equations.standardised[:, equations.columns(source)]
+        """Return the standardised coefficients of one layer's units on a parent layer's, as above."""
+        equations = self._linear(target)
+        return self._by_unit(equations.standardised[:, equations.columns(source)], source, target)
+
+    def _linear(self, layer: str) -> LayerEquations:
+        equations = self[layer]
+        if not isinstance(equations, LayerEquations):
+            raise ArgumentError(
+                f'the equations of layer "{layer}" are not linear ({self.estimator}), so they have no '
+                "coefficients; fit with a linear estimator"
+            )
+        return equations
+
+    def _by_unit(
+        self, columns: Float64[np.ndarray, "row column"], source: str, target: str
+    ) -> Float64[np.ndarray, "target_unit source_unit"]:
+        """Keep a number for each pair of units."""
+        into, out = self.components[target], self.components[source]
+        if into == out == 1:
+            return columns
+        blocks = columns.reshape(len(columns) // into, into, columns.shape[1] // out, out)
+        return np.asarray(np.sqrt((blocks**2).sum(axis=(1, 3))))
 
     def predict(
         self, layer: str, responses: Mapping[str, Float64[np.ndarray, "image unit"]]
@@ -160,9 +193,13 @@ class StructuralCausalModel:
         """Return what every single silencing does; see `causal_widget.scm.silencing.silencing_losses`."""
         return silencing_losses(self, images, layer)
 
+    def sanity(self, images: Any = None) -> Sanity:
+        """Return how well the equations predict the network; see `causal_widget.scm.sanity.sanity`."""
+        return sanity(self, images)
+
     def table(self) -> pd.DataFrame:
-        """Return a row an equation: layer, unit, parents, R2, held-out R2, noise, rank, condition, dead."""
-        return pd.concat([one.table() for one in self.equations.values()], ignore_index=True)
+        """Return a row an equation: layer, unit, parents, R2, held-out R2, errors, condition, rank, dead."""
+        return self.equations.table()
 
     def summary(self) -> pd.DataFrame:
         """Return a row a layer: units, parents, median R2s, worst condition, dead units, notes."""
@@ -172,9 +209,11 @@ class StructuralCausalModel:
                     "layer": name,
                     "units": one.n_units,
                     "parents": int(one.n_parents.max(initial=0)),
-                    "r2": _median(one.r2),
-                    "heldout_r2": _median(one.heldout_r2),
-                    "condition": float(one.condition.max(initial=0)),
+                    "r2": median(one.r2),
+                    "heldout_r2": median(one.heldout_r2),
+                    "condition": float(one.condition.max(initial=0))
+                    if isinstance(one, LayerEquations)
+                    else np.nan,
                     "dead": len(one.dead),
                     "notes": " ".join(one.notes),
                 }
@@ -192,13 +231,7 @@ class StructuralCausalModel:
         return f"<p>{escape(self._headline())}</p>{table}"
 
     def _headline(self) -> str:
-        units = sum(one.n_units for one in self.equations.values())
         return (
-            f"StructuralCausalModel of {self.graph.model_name}: {units:,} equations in {len(self.equations)} "
-            f"layers, {self.estimator} on {self.n_images:,} images, {self.transform} at {self.site}"
+            f"StructuralCausalModel of {self.graph.model_name}: {self.equations.n_rows:,} equations "
+            f"in {len(self.equations)} layers, {self.estimator} on {self.n_images:,} images, {self.transform} at {self.site}"
         )
-
-
-def _median(values: Float64[np.ndarray, " unit"]) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else float("nan")

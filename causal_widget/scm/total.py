@@ -184,7 +184,7 @@ def layers_before(model: StructuralCausalModel, outcome: str, layer: str | None 
 def _silencing(model: StructuralCausalModel, layer: str, slopes: Array) -> Array:
     """Sum (silent - mean) T over the components of each unit: (unit, outcome)."""
     moved = (model.silent[layer] - model.means[layer])[:, None] * slopes
-    return moved.reshape(-1, model.components[layer], moved.shape[1]).sum(axis=1)
+    return np.asarray(moved.reshape(-1, model.components[layer], moved.shape[1]).sum(axis=1))
 
 
 def _propagated(model: StructuralCausalModel, layer: str, outcome: str, images: Any) -> Array:
@@ -199,4 +199,4 @@ def _propagated(model: StructuralCausalModel, layer: str, outcome: str, images: 
 
 def _mean_change(submodel: Submodel, outcome: str) -> Array:
     means = {name: mean[None] for name, mean in submodel.model.means.items()}
-    return linear_change(submodel.model, submodel.forced, means, outcome)[0]
+    return np.asarray(linear_change(submodel.model, submodel.forced, means, outcome)[0])
