@@ -20,6 +20,7 @@ from causal_widget.scm.equations import LayerEquations
 from causal_widget.scm.equations_table import Equations, median
 from causal_widget.scm.images import responses_of
 from causal_widget.scm.judged import JudgedEquations
+from causal_widget.scm.ranking import Ranking, ranking
 from causal_widget.scm.sanity import Sanity, sanity
 from causal_widget.scm.silencing import SilencingLosses, silencing_losses
 from causal_widget.scm.total import TotalEffects, total_effects
@@ -193,6 +194,20 @@ class StructuralCausalModel:
         """Return what every single silencing does; see `causal_widget.scm.silencing.silencing_losses`."""
         return silencing_losses(self, images, layer)
 
+    def ranking(
+        self,
+        layer: str | None = None,
+        by: str = "accuracy",
+        images: Any = None,
+        *,
+        bootstrap: int = 200,
+        level: float = 0.95,
+        seed: int = 0,
+        effects: Mapping[str, Float64[np.ndarray, " unit"]] | None = None,
+    ) -> Ranking:
+        """Return every unit's rank with its interval; see `causal_widget.scm.ranking.ranking`."""
+        return ranking(self, layer, by, images, bootstrap=bootstrap, level=level, seed=seed, effects=effects)
+
     def sanity(self, images: Any = None) -> Sanity:
         """Return how well the equations predict the network; see `causal_widget.scm.sanity.sanity`."""
         return sanity(self, images)
@@ -233,5 +248,6 @@ class StructuralCausalModel:
     def _headline(self) -> str:
         return (
             f"StructuralCausalModel of {self.graph.model_name}: {self.equations.n_rows:,} equations "
-            f"in {len(self.equations)} layers, {self.estimator} on {self.n_images:,} images, {self.transform} at {self.site}"
+            f"in {len(self.equations)} layers, {self.estimator} on {self.n_images:,} images, "
+            f"{self.transform} at {self.site}"
         )

@@ -21,7 +21,7 @@ from causal_widget.scm.total import layers_before
 if TYPE_CHECKING:
     from causal_widget.scm.model import StructuralCausalModel
 
-__all__ = ["MEASURES", "Measured", "SilencingLosses", "measured", "silenced", "silencing_losses"]
+__all__ = ["MEASURES", "Measured", "SilencingLosses", "as_is", "measured", "silenced", "silencing_losses"]
 
 MEASURES = ("accuracy", "loss", "margin")
 BLOCK = 1 << 18  # numbers of a block of logits: it stays in a core's cache
@@ -100,7 +100,7 @@ def silencing_losses(
         If the images have no labels.
     """
     responses = model.responses(images)
-    own = measured(_logits(responses)[None], _labels(responses))
+    own = as_is(responses)
     baseline = {name: float(getattr(own, name).mean()) for name in MEASURES}
     sums: dict[str, dict[str, Array]] = {name: {} for name in MEASURES}
     for name, units, _, found in silenced(model, responses, layer, block):
@@ -110,6 +110,11 @@ def silencing_losses(
     n = responses.n_images
     means = {measure: {name: total / n for name, total in by.items()} for measure, by in sums.items()}
     return SilencingLosses(baseline, means, n)
+
+
+def as_is(responses: ResponseSet) -> Measured:
+    """Measure the network's own logits: (1, image)."""
+    return measured(_logits(responses)[None], _labels(responses))
 
 
 def silenced(
