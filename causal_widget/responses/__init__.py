@@ -4,11 +4,13 @@ from causal_widget.responses.arm import Arm
 from causal_widget.responses.collect import Sink, collect
 from causal_widget.responses.collection import Collection
 from causal_widget.responses.evaluation import Evaluation
+from causal_widget.responses.interventional import Gap, InterventionalMoments
 from causal_widget.responses.layout import Layout, Reading, layout_of
 from causal_widget.responses.loaders import Batch, batches, check_range, count_images, first_images
 from causal_widget.responses.moments import Moments
 from causal_widget.responses.paired import Paired, paired
 from causal_widget.responses.randomised import Draw, RandomInterventions
+from causal_widget.responses.raw import RawResponses, raw_bytes
 from causal_widget.responses.response_set import ResponseSet
 from causal_widget.responses.source import Source, read_responses
 from causal_widget.responses.split import Split
@@ -37,13 +39,16 @@ __all__ = [
     "Draw",
     "Evaluation",
     "Frobenius",
+    "Gap",
     "Grid",
+    "InterventionalMoments",
     "Layout",
     "Maximum",
     "Mean",
     "Moments",
     "Paired",
     "RandomInterventions",
+    "RawResponses",
     "Reading",
     "ResponseSet",
     "ResponseTable",
@@ -61,5 +66,6 @@ __all__ = [
     "get_transform",
     "layout_of",
     "paired",
+    "raw_bytes",
     "read_responses",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,11 @@ from causal_widget.graph import FilterGraph
 from causal_widget.responses.arm import Arm
 from causal_widget.responses.moments import Moments
 from causal_widget.responses.randomised import RandomInterventions
+from causal_widget.responses.raw import RawResponses
 from causal_widget.responses.source import Source
+
+if TYPE_CHECKING:
+    from causal_widget.responses.one_pass import Seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +57,10 @@ class Collection:
         What was drawn for the interventional moments, so that it can be drawn again.
     source
         The model and images, to read more responses the same way. It is not saved with anything.
+    raw
+        Responses of every image; None unless they were asked for.
+    seen
+        What it takes to resume a pass that was cut short; None of a complete one.
     """
 
     graph: FilterGraph = field(repr=False)
@@ -69,6 +78,8 @@ class Collection:
     silent: Mapping[str, Float64[np.ndarray, " column"]] = field(default_factory=dict, repr=False)
     randomised: RandomInterventions | None = None
     source: Source | None = field(default=None, repr=False)
+    raw: RawResponses | None = None
+    seen: Seen | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.components:

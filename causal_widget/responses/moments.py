@@ -66,14 +66,12 @@ class Moments:
 
         With `consume` the array is centred in place, which spares a copy as large as itself.
         """
-        if not len(responses):
-            return
-        centred = responses if consume else np.array(responses, dtype=np.float64)
+        if len(responses):
+            self._add_centred(*centred_columns(responses, consume))
+
+    def _add_centred(self, centred: Array, mean: Array) -> None:
         n_a, n_b = self.count, len(centred)
-        mean = centred.mean(axis=0)
-        centred -= mean
-        step = mean - self._mean
-        weight = n_a * n_b / (n_a + n_b)
+        step, weight = mean - self._mean, n_a * n_b / (n_a + n_b)
         self._squares += np.einsum("ij,ij->j", centred, centred)
         self._squares += weight * step * step
         self.reserve()
@@ -92,10 +90,7 @@ class Moments:
         ArgumentError
             The other moments are of another layout.
         """
-        if other.layout.widths != self.layout.widths or other.layout.pairs != self.layout.pairs:
-            raise ArgumentError(
-                "Moments of different networks cannot be merged: their layers or wirings differ."
-            )
+        self._check_alike(other)
         if not self.count:
             return other.copy()
         both = self.copy()
@@ -120,13 +115,27 @@ class Moments:
         both.count = n
         return both
 
+    def _check_alike(self, other: Moments) -> None:
+        if type(other) is not type(self):
+            raise ArgumentError(
+                f"{type(other).__name__} cannot be merged into {type(self).__name__}: observational and "
+                "interventional responses are kept apart."
+            )
+        if other.layout.widths != self.layout.widths or other.layout.pairs != self.layout.pairs:
+            raise ArgumentError(
+                "Moments of different networks cannot be merged: their layers or wirings differ."
+            )
+
     def copy(self) -> Moments:
         """Return independent moments with the same content."""
         twin = Moments(self.layout)
+        self._copy_into(twin)
+        return twin
+
+    def _copy_into(self, twin: Moments) -> None:
         twin.count, twin._mean, twin._squares = self.count, self._mean.copy(), self._squares.copy()
         twin._blocks = {pair: block.copy() for pair, block in self._blocks.items()}
         twin._stacks = {stack: (a.copy(), b.copy()) for stack, (a, b) in self._stacks.items()}
-        return twin
 
     def mean(self, layer: str) -> Float64[np.ndarray, " unit"]:
         """Return the mean response of each unit of a layer."""
@@ -190,8 +199,12 @@ class Moments:
 
     def across(self, reading: Reading) -> Float64[np.ndarray, "parent child"]:
         """Return the centred products of a single group's parents with its children."""
-        whole = np.concatenate([self.products(source, reading.target) for source in reading.sources])
+        whole = np.concatenate([self._across(source, reading.target) for source in reading.sources])
         return whole if reading.full else whole[np.ix_(reading.parents[0], reading.children[0])]
+
+    def _across(self, source: str, target: str) -> Array:
+        """Return the centred products of a source's columns with a target's, these as children."""
+        return self.products(source, target)
 
     def stack(
         self, target: str, index: int
@@ -239,14 +252,19 @@ class Moments:
         """
         a, b = (self.layout.slices[name] for name in pair)
         height, width = a.stop - a.start, b.stop - b.start
-        for start in range(0, height, PANEL):
-            stop, left = min(start + PANEL, height), start if pair[0] == pair[1] else 0
+        for rows in self._row_panels(height):
+            left = rows.start if pair[0] == pair[1] else 0
             yield (
-                slice(start, stop),
+                rows,
                 slice(left, width),
-                slice(a.start + start, a.start + stop),
+                slice(a.start + rows.start, a.start + rows.stop),
                 slice(b.start + left, b.stop),
             )
+
+    @staticmethod
+    def _row_panels(height: int) -> Iterator[slice]:
+        for start in range(0, height, PANEL):
+            yield slice(start, min(start + PANEL, height))
 
     def _add_products(self, block: Array, centred: Array, step: Array, weight: float, pair: Pair) -> None:
         """Add a batch's products by torch, whose threads the forward pass uses as well."""
@@ -291,6 +309,14 @@ class Moments:
         slices = self.layout.slices
         columns = np.concatenate([np.arange(slices[s].start, slices[s].stop) for s in reading.sources])
         return columns[reading.parents], reading.children + slices[reading.target].start
+
+
+def centred_columns(responses: Array, consume: bool) -> tuple[Array, Array]:
+    """Return the rows less their mean, and the mean; with `consume` the rows themselves are centred."""
+    centred = responses if consume else np.array(responses, dtype=np.float64)
+    mean = centred.mean(axis=0)
+    centred -= mean
+    return centred, mean
 
 
 def _mirrored(block: Array) -> Array:

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from causal_widget.errors import DeviceError, NonFiniteError, UnsupportedModelError
 from causal_widget.graph import FilterGraph, Layer, as_maps, watch
+from causal_widget.responses.forcing import Forcing
 from causal_widget.responses.layout import Layout
 from causal_widget.responses.probe import transform_of
+from causal_widget.responses.randomised import Draw
 from causal_widget.responses.transforms import Transform
 
 
@@ -39,6 +41,7 @@ class ResponseReader:
         self._model, self._graph, self._layout = model, graph, layout
         self._transform, self._site = transform, site
         self._found: dict[str, Tensor] = {}
+        self._forcing: Forcing | None = None
         self._most: int | None = None
 
     @contextmanager
@@ -55,10 +58,19 @@ class ResponseReader:
         transform = transform_of(self._transform, layer)
 
         def keep(tensor: Tensor) -> None:
-            # Of a vector-valued response a unit's components stand side by side.
-            self._found[layer.name] = transform(as_maps(layer, tensor.detach())).flatten(1)
+            maps = as_maps(layer, self._forced(layer, tensor.detach()))
+            if len(maps):
+                # Of a vector-valued response a unit's components stand side by side.
+                self._found[layer.name] = transform(maps).flatten(1)
 
         return keep
+
+    def _forced(self, layer: Layer, tensor: Tensor) -> Tensor:
+        """Put interventions into force, and return the images that any has reached; all without any."""
+        if self._forcing is None:
+            return tensor
+        self._forcing.put(layer, tensor)
+        return tensor[: self._forcing.n_reached(layer)]
 
     def read(self, images: Tensor, index: int) -> Float[np.ndarray, "image column"]:
         """Return the responses of a batch, all layers side by side.
@@ -73,26 +85,56 @@ class ResponseReader:
         DeviceError
             Not even one image fits.
         """
+        found = self._in_parts(len(images), lambda rows: self._forward(images[rows], index))
+        self._check_finite(found, index)
+        return found
+
+    def read_under(
+        self, images: Tensor, index: int, draw: Draw, natural: Float[np.ndarray, "image column"]
+    ) -> Float[np.ndarray, "image column"]:
+        """Return the actual responses of a batch under random interventions; one forward pass.
+
+        Parameters
+        ----------
+        images, index
+            The batch.
+        draw
+            What is intervened on.
+        natural
+            Its responses without interventions, from `read`.
+
+        Raises
+        ------
+        NonFiniteError, DeviceError
+            As `read`.
+        """
+        found = self._in_parts(
+            len(images), lambda rows: self._forward_under(images[rows], index, draw.take(rows), natural[rows])
+        )
+        self._check_finite(found, index)
+        return found
+
+    def _in_parts(
+        self, n_images: int, run: Callable[[slice], Float[np.ndarray, "image column"]]
+    ) -> Float[np.ndarray, "image column"]:
         while True:
-            size = min(self._most or len(images), len(images))
+            size = min(self._most or n_images, n_images)
             try:
-                found = np.concatenate([self._forward(part, index) for part in torch.split(images, size)])
+                parts = [run(slice(first, first + size)) for first in range(0, n_images, size)]
+                return np.concatenate(parts) if len(parts) > 1 else parts[0]
             except torch.cuda.OutOfMemoryError as error:
                 if size == 1:
                     raise DeviceError(
                         "The device is out of memory with a single image; take another device."
                     ) from error
                 self._found.clear()
-            else:
-                self._check_finite(found, index)
-                return found
             self._most = (size + 1) // 2
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             warnings.warn(
                 f"The device is out of memory with {size} images at once; going on with {self._most}.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=7,
             )
 
     def _forward(self, images: Tensor, index: int) -> Float[np.ndarray, "image column"]:
@@ -100,7 +142,25 @@ class ResponseReader:
         self._model(images)
         columns = [self._column(name, len(images), index) for name in self._layout.widths]
         self._found.clear()
-        return torch.cat(columns, dim=1).cpu().numpy()
+        return np.asarray(torch.cat(columns, dim=1).cpu().numpy())
+
+    def _forward_under(
+        self, images: Tensor, index: int, draw: Draw, natural: Float[np.ndarray, "image column"]
+    ) -> Float[np.ndarray, "image column"]:
+        self._found.clear()
+        self._forcing = forcing = Forcing(self._graph, draw)
+        try:
+            self._model(images[torch.from_numpy(forcing.order).to(images.device)])
+        finally:
+            self._forcing = None
+        reached = {layer.name: forcing.n_reached(layer) for layer in self._graph.layers}
+        found = {
+            name: self._column(name, n_images, index).cpu().numpy()
+            for name, n_images in reached.items()
+            if n_images
+        }
+        self._found.clear()
+        return forcing.actual(self._layout, found, natural)
 
     def _column(self, name: str, n_images: int, index: int) -> Tensor:
         if name not in self._found:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
+from numpy.typing import NDArray
 
 from causal_widget.responses.arm import Arm
+from causal_widget.responses.interventional import Gap, InterventionalMoments
 from causal_widget.responses.layout import Layout
 from causal_widget.responses.moments import Moments
 from causal_widget.responses.split import HELD_OUT, Split
@@ -48,14 +51,16 @@ class RowBuffer:
         self.moments = moments
         self.moments.reserve()
         self._rows = np.full((chunk_rows(moments.layout, sets), moments.layout.total), 0.0)
+        self._beside: tuple[NDArray[Any], ...] = ()
         self._used = 0
 
-    def add(self, rows: Float[np.ndarray, "image column"]) -> None:
-        """Take rows in; each full chunk becomes moments."""
+    def add(self, rows: Float[np.ndarray, "image column"], *beside: NDArray[Any]) -> None:
+        """Take rows in, with what stands beside them; each full chunk becomes moments."""
         taken = 0
         while taken < len(rows):
             fits = min(len(self._rows) - self._used, len(rows) - taken)
-            self._rows[self._used : self._used + fits] = rows[taken : taken + fits]
+            for kept, given in zip((self._rows, *self._beside), (rows, *beside), strict=True):
+                kept[self._used : self._used + fits] = given[taken : taken + fits]
             self._used += fits
             taken += fits
             if self._used == len(self._rows):
@@ -64,7 +69,38 @@ class RowBuffer:
     def flush(self) -> None:
         """Add the rows that wait, a chunk or less."""
         used, self._used = self._used, 0
-        self.moments.update_matrix(self._rows[:used], consume=True)
+        self._add_to(self.moments, self._rows[:used], consume=True)
+
+    def so_far(self) -> Moments:
+        """Return moments of all rows taken in, without ending the chunk that is being filled."""
+        twin = self.moments.copy()
+        self._add_to(twin, self._rows[: self._used], consume=False)
+        return twin
+
+    def _add_to(self, moments: Moments, rows: Float64[np.ndarray, "image column"], consume: bool) -> None:
+        moments.update_matrix(rows, consume=consume)
+
+
+class InterventionalBuffer(RowBuffer):
+    """The same for images under random interventions.
+
+    Beside each row stand the position of its drawn layer and what that layer's units lost (`forcing.lost`).
+    """
+
+    def __init__(self, moments: InterventionalMoments, sets: int = 1) -> None:
+        super().__init__(moments, sets)
+        widest, n_rows = max(moments.layout.widths[name] for name in moments.drawn), len(self._rows)
+        self._beside = (np.zeros(n_rows, dtype=np.int64), np.zeros((n_rows, widest)))
+
+    def _add_to(self, moments: Moments, rows: Float64[np.ndarray, "image column"], consume: bool) -> None:
+        assert isinstance(moments, InterventionalMoments)
+        drawn, lost = (part[: len(rows)] for part in self._beside)
+        gaps = []
+        for position, name in enumerate(moments.drawn):
+            chosen = np.flatnonzero(drawn == position)
+            if len(chosen):
+                gaps.append(Gap(name, chosen, lost[chosen, : moments.layout.widths[name]]))
+        moments.update_matrix(rows, consume=consume, gaps=gaps)
 
 
 @contextmanager
@@ -94,27 +130,37 @@ class ArmBuffers:
 
     Parameters
     ----------
-    layout
-        Of the moments.
+    make
+        Makes an empty buffer.
     split
         How images are cut.
     """
 
-    def __init__(self, layout: Layout, split: Split) -> None:
-        self._folds = [RowBuffer(Moments(layout), split.sets) for _ in range(split.folds)]
-        self._heldout = RowBuffer(Moments(layout), split.sets) if split.share else None
+    def __init__(self, make: Callable[[], RowBuffer], split: Split) -> None:
+        self._folds = [make() for _ in range(split.folds)]
+        self._heldout = make() if split.share else None
 
-    def add(self, rows: Float[np.ndarray, "image column"], fold: Int64[np.ndarray, " image"]) -> None:
+    def add(
+        self,
+        fold: Int64[np.ndarray, " image"],
+        rows: Float[np.ndarray, "image column"],
+        *beside: NDArray[Any],
+    ) -> None:
         """Take rows in, each into its fold."""
-        for number, buffer in enumerate(self._folds):
-            buffer.add(rows[fold == number])
-        if self._heldout is not None:
-            self._heldout.add(rows[fold == HELD_OUT])
+        parts = dict(enumerate(self._folds)) | ({HELD_OUT: self._heldout} if self._heldout else {})
+        for number, buffer in parts.items():
+            chosen = fold == number
+            buffer.add(rows[chosen], *(part[chosen] for part in beside))
 
-    def flush(self) -> Arm:
-        """Return the moments of all rows taken in."""
-        buffers = [*self._folds, *([] if self._heldout is None else [self._heldout])]
-        for buffer in buffers:
-            buffer.flush()
-        apart = None if self._heldout is None else self._heldout.moments
-        return Arm(tuple(buffer.moments for buffer in self._folds), apart if apart and apart.count else None)
+    def arm(self, complete: bool) -> Arm:
+        """Return the moments of all rows taken in; of an incomplete pass as copies, so that it can go on."""
+        folds = tuple(_moments(buffer, complete) for buffer in self._folds)
+        apart = None if self._heldout is None else _moments(self._heldout, complete)
+        return Arm(folds, apart if apart is not None and apart.count else None)
+
+
+def _moments(buffer: RowBuffer, complete: bool) -> Moments:
+    if not complete:
+        return buffer.so_far()
+    buffer.flush()
+    return buffer.moments
