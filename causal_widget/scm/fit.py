@@ -1,25 +1,31 @@
-"""Fit the structural equations of a network from moments alone."""
+"""Fit the structural equations of a network: linear ones from moments alone, others from raw responses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from numbers import Real
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
-from causal_widget.errors import ArgumentError, UnknownNameError, nearest
+from causal_widget.errors import ArgumentError, OrderError, UnknownNameError, check_seed, nearest
 from causal_widget.jobs import Progress
-from causal_widget.responses import Collection, Reading
-from causal_widget.scm.assemble import Part, assemble
+from causal_widget.responses import Collection
 from causal_widget.scm.equations import LayerEquations
 from causal_widget.scm.equations_table import Equations
-from causal_widget.scm.evidence import KINDS, Evidence
+from causal_widget.scm.estimators.learners import LEARNERS, Learner, learner_of
+from causal_widget.scm.estimators.raw import RawFitter
+from causal_widget.scm.estimators.sparse import METHODS, Sparse
+from causal_widget.scm.evidence import Evidence
+from causal_widget.scm.judged import JudgedEquations
+from causal_widget.scm.layerwise import LinearFitter
 from causal_widget.scm.model import StructuralCausalModel
 from causal_widget.scm.solvers import CrossValidated, Fixed, Solver
 
-ESTIMATORS = ("ridge", "linear")
+LINEAR = ("ridge", "linear", *METHODS)
+ESTIMATORS = (*LINEAR, *LEARNERS)
 # On a CIFAR-10 ResNet-20, mean held-out R2 was best at a hundredth of the parents' variance with 3,200
 # images, and with 400 far better there than with 1e-6 (.58 against .49).
 RIDGE = 1e-2
@@ -28,12 +34,15 @@ LAMBDAS = np.logspace(-6, 1, 20)
 
 def fit(
     collection: Collection,
-    estimator: str = "ridge",
+    estimator: str | Any = "ridge",
     *,
     data: str | None = None,
     ridge: float | str | None = None,
     lambdas: Float64[np.ndarray, " penalty"] | Sequence[float] | None = None,
     by: str = "unit",
+    alpha: float | None = None,
+    n_nonzero: int | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> StructuralCausalModel:
     """Fit every unit's response as a function of its parents' responses.
@@ -43,8 +52,10 @@ def fit(
     collection
         Moments of the network's responses.
     estimator
-        "linear": least squares, the minimum-norm solution where parents are collinear. "ridge": with a
-        penalty.
+        From moments: "linear", least squares, the minimum-norm solution where parents are collinear; "ridge",
+        with a penalty; "lars" and "lasso", with few parents. From the raw table (`collect` with raw=True):
+        "logistic" (of responses that are 0 or 1), "svm", "random_forest", "gradient_boosting", "mlp", or any
+        estimator object of scikit-learn, cloned for each unit.
     data
         "observational", "interventional" or "both"; None takes both where interventional images were
         collected.
@@ -56,79 +67,106 @@ def fit(
     lambdas
         Penalties to choose from; None takes 20 from 1e-6 to 10, evenly in logarithms.
     by
-        Whether the penalty is chosen for each "unit" or for each "layer".
+        Whether the penalty is chosen for each "unit" or one for each "layer". On held-out images of a LeNet-5
+        units choose better (mean R2 .481 against .474 with 300 training images), on a ResNet-20 as well.
+    alpha
+        The penalty of "lars" and "lasso": the correlation with the residual that is left to each parent, from
+        0 (the end of the path) to 1; None lets folds choose.
+    n_nonzero
+        Of "lars" and "lasso": stop at so many parents instead.
+    seed
+        Of whatever is random in an estimator.
     progress
         Told the number of layers done; asked whether to stop.
 
     Raises
     ------
     OrderError
-        The collection holds fewer than 2 training images, or no interventional ones where they are asked for.
+        The collection holds fewer than 2 training images, no interventional ones or no raw table where they
+        are asked for, or a single fold where folds are to choose alpha.
     UnknownNameError
         No estimator, or data, has that name.
     ArgumentError
-        The ridge is negative or not finite.
+        A number is out of range; or a classifier is asked for where responses are not 0 or 1.
     """
-    solver = _solver(estimator, ridge, lambdas, by)
+    chosen, told = _chosen(estimator), progress or Progress()
     evidence = Evidence(collection, data)
-    if isinstance(solver, CrossValidated) and evidence.n_folds < 2:
-        solver = Fixed(RIDGE, (f"One fold of images cannot choose a ridge: {RIDGE} was taken.",))
-    fitter = _Fitter(evidence, solver)
-    told = progress or Progress()
+    options = _Options(ridge, _penalties(lambdas), by, alpha, n_nonzero, check_seed(seed))
+    fitter: LinearFitter | RawFitter
+    if isinstance(chosen, Learner):
+        linear = LinearFitter(evidence, _solver("ridge", options, evidence, told))
+        fitter = RawFitter(collection, evidence, chosen, options.seed, linear.layer, told.check)
+    else:
+        fitter = LinearFitter(evidence, _solver(chosen, options, evidence, told))
     told.start(len(evidence.layout.readings), "layers", "fitting")
-    equations = {}
+    equations: dict[str, JudgedEquations] = {}
     try:
         for found in fitter.layers():
             equations[found.layer] = found
             told.advance(1)
     finally:
         told.finish()
-    return _model(collection, evidence, estimator, equations)
+    return _model(collection, evidence, chosen if isinstance(chosen, str) else chosen.name, equations)
 
 
-def _model(
-    collection: Collection, evidence: Evidence, estimator: str, equations: dict[str, LayerEquations]
-) -> StructuralCausalModel:
-    names, natural = list(evidence.layout.widths), evidence.natural
-    penalties = np.concatenate([one.penalty for one in equations.values()]) if equations else np.zeros(1)
-    return StructuralCausalModel(
-        graph=collection.graph,
-        transform=collection.transform,
-        site=collection.site,
-        estimator=estimator,
-        ridge=float(np.median(penalties)),
-        n_images=evidence.count,
-        equations=Equations({name: equations[name] for name in names if name in equations}),
-        means={name: natural.mean(name) for name in names},
-        deviations={name: np.sqrt(natural.variance(name)) for name in names},
-        data=evidence.data,
-        components=collection.components,
-        silent=collection.silent,
-        source=collection.source,
-    )
+@dataclass(frozen=True, eq=False)
+class _Options:
+    ridge: float | str | None
+    lambdas: Float64[np.ndarray, " penalty"]
+    by: str
+    alpha: float | None
+    n_nonzero: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.by not in ("unit", "layer"):
+            raise ArgumentError(f'by is {self.by!r:.80}; expected "unit" or "layer".')
+        share = self.ridge is None or self.ridge == "cv" or _number(self.ridge)
+        if not share or (_number(self.ridge) and not 0 <= float(self.ridge or 0) < np.inf):
+            raise ArgumentError(
+                f'ridge is {self.ridge!r:.80}; expected "cv" or a finite share of the parents\' variance, '
+                "0 or more."
+            )
+        if self.alpha is not None and not (_number(self.alpha) and 0 <= self.alpha <= 1):
+            raise ArgumentError(f"alpha is {self.alpha!r:.80}; expected a correlation from 0 to 1.")
+        whole = isinstance(self.n_nonzero, Integral) and not isinstance(self.n_nonzero, bool)
+        if self.n_nonzero is not None and not (whole and self.n_nonzero >= 1):
+            raise ArgumentError(f"n_nonzero is {self.n_nonzero!r:.80}; expected a whole number from 1.")
 
 
-def _solver(
-    estimator: str,
-    ridge: float | str | None,
-    lambdas: Float64[np.ndarray, " penalty"] | Sequence[float] | None,
-    by: str,
-) -> Solver:
+def _number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _chosen(estimator: str | Any) -> str | Learner:
+    """Return the name of a linear estimator, or how another one learns."""
+    if not isinstance(estimator, str):
+        return learner_of(estimator)
     if estimator not in ESTIMATORS:
         raise UnknownNameError(
             f"There is no estimator {estimator!r} (known: {', '.join(ESTIMATORS)})."
             f"{nearest(estimator, ESTIMATORS)}"
         )
-    if by not in ("unit", "layer"):
-        raise ArgumentError(f'by is {by!r:.80}; expected "unit" or "layer".')
-    penalties = _penalties(lambdas)
-    if ridge is None or ridge == "cv":
-        return CrossValidated(penalties, by) if estimator == "ridge" else Fixed(0.0)
-    if not (isinstance(ridge, Real) and np.isfinite(ridge) and ridge >= 0):
-        raise ArgumentError(
-            f'ridge is {ridge!r:.80}; expected "cv" or a finite share of the parents\' variance, 0 or more.'
-        )
-    return Fixed(float(ridge) if estimator == "ridge" else 0.0)
+    return LEARNERS.get(estimator, estimator)
+
+
+def _solver(name: str, options: _Options, evidence: Evidence, told: Progress) -> Solver:
+    """Return how linear equations are solved."""
+    if name in METHODS:
+        sparse = Sparse(name, options.alpha, options.n_nonzero, told.check)
+        if sparse.by_folds and evidence.n_folds < 2:
+            raise OrderError(
+                f'"{name}" needs two or more folds of images to choose its penalty: collect with folds=4, or '
+                "give alpha= or n_nonzero=."
+            )
+        return sparse
+    if name == "linear":
+        return Fixed(0.0)
+    if isinstance(options.ridge, Real):
+        return Fixed(float(options.ridge))
+    if evidence.n_folds < 2:
+        return Fixed(RIDGE, (f"One fold of images cannot choose a ridge: {RIDGE} was taken.",))
+    return CrossValidated(options.lambdas, options.by, told.check)
 
 
 def _penalties(
@@ -140,73 +178,23 @@ def _penalties(
     return found
 
 
-class _Fitter:
-    """Fits layer by layer; layers that read the same parents are solved together."""
-
-    def __init__(self, evidence: Evidence, solver: Solver) -> None:
-        self._evidence, self._solver = evidence, solver
-        self._readings = evidence.layout.readings
-
-    def layers(self) -> Iterator[LayerEquations]:
-        """Yield the equations of every layer that has parents; layers with the same parents side by side."""
-        together: dict[object, list[str]] = {}
-        for target, readings in self._readings.items():
-            single = len(readings) == 1 and readings[0].n_groups == 1
-            together.setdefault(readings[0].key if single else target, []).append(target)
-        for targets in together.values():
-            yield from self._solve_together(targets)
-
-    def _solve_together(self, targets: list[str]) -> Iterator[LayerEquations]:
-        if len(self._readings[targets[0]]) > 1:
-            readings = self._readings[targets[0]]
-            parts = [self._shared([reading], i)[0] for i, reading in enumerate(readings)]
-            yield assemble(targets[0], parts, self._evidence)
-            return
-        for part in self._shared([self._readings[target][0] for target in targets], 0):
-            yield assemble(part.reading.target, [part], self._evidence)
-
-    def _shared(self, readings: list[Reading], index: int) -> list[Part]:
-        """Solve readings of the same parents with one factorisation, judge them, and tell them apart."""
-        normal = self._evidence.normal(readings, index)
-        solved = self._solver(normal, self._evidence, readings, index)
-        weighted = np.einsum("gp,gpc->gc", normal.parent_mean, solved.coefficients)
-        intercept = normal.child_mean - weighted
-        residual = normal.residual(solved.coefficients, intercept)
-        del normal  # the held-out matrices are as large
-        judged = {}
-        for kind in KINDS:
-            held = self._evidence.judge(kind, readings, index)
-            if held is not None:
-                judged[kind] = held.residual(solved.coefficients, intercept)
-        whole = Part(
-            readings[0],
-            solved.coefficients,
-            intercept,
-            residual,
-            solved.penalty,
-            judged,
-            solved.rank,
-            solved.condition,
-            solved.notes,
-        )
-        return _apart(whole, readings)
-
-
-def _apart(whole: Part, readings: list[Reading]) -> list[Part]:
-    """Cut children side by side into their readings."""
-    parts, last = [], 0
-    for reading in readings:
-        cut = slice(last, last + reading.children.shape[1])
-        last = cut.stop
-        parts.append(
-            replace(
-                whole,
-                reading=reading,
-                coefficients=np.ascontiguousarray(whole.coefficients[:, :, cut]),
-                intercept=whole.intercept[:, cut],
-                residual=whole.residual[:, cut],
-                penalty=whole.penalty[:, cut],
-                judged={kind: found[:, cut] for kind, found in whole.judged.items()},
-            )
-        )
-    return parts
+def _model(
+    collection: Collection, evidence: Evidence, estimator: str, equations: dict[str, JudgedEquations]
+) -> StructuralCausalModel:
+    names, natural = list(evidence.layout.widths), evidence.natural
+    penalties = [one.penalty for one in equations.values() if isinstance(one, LayerEquations)]
+    return StructuralCausalModel(
+        graph=collection.graph,
+        transform=collection.transform,
+        site=collection.site,
+        estimator=estimator,
+        ridge=float(np.median(np.concatenate(penalties))) if penalties else 0.0,
+        n_images=evidence.count,
+        equations=Equations({name: equations[name] for name in names if name in equations}),
+        means={name: natural.mean(name) for name in names},
+        deviations={name: np.sqrt(natural.variance(name)) for name in names},
+        data=evidence.data,
+        components=collection.components,
+        silent=collection.silent,
+        source=collection.source,
+    )

@@ -42,14 +42,16 @@ def linear_notes(
     return tuple(notes) + tuple(told)
 
 
-def few_images(n_images: int, n_parents: int, penalty: float) -> str:
-    """Say how many images would do, and what the ridge does meanwhile."""
+def few_images(n_images: int, n_parents: int, penalty: float | None) -> str:
+    """Say how many images would do, and what the ridge does meanwhile (None: equations are not linear)."""
     meanwhile = (
         f" Meanwhile the ridge (up to {penalty:.3g} of a parent's variance) keeps the coefficients small and "
         "unique, and biased towards 0."
         if penalty
         else " Meanwhile the coefficients of least norm are given; they fit noise: prefer ridge."
     )
+    if penalty is None:
+        meanwhile = " Meanwhile the equations may fit noise: look at held-out R2."
     return (
         f"{n_images} training images for {n_parents} parents: no unique solution; {n_parents + 1} or more "
         f"would do, ten times as many ({10 * n_parents}) would do well.{meanwhile}"

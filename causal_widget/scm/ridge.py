@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float64, Int
 from numpy.typing import NDArray
 
@@ -64,7 +63,7 @@ def spectrum(normal: Normal) -> Spectrum:
     size, dead = np.sqrt(np.maximum(np.einsum("gpp->gp", normal.among), 0)), normal.dead
     inverse = np.where(dead | (size == 0), 0.0, 1 / np.where(size == 0, 1.0, size))
     correlation = normal.among * inverse[:, :, None] * inverse[:, None, :]
-    values, vectors = (part.numpy() for part in torch.linalg.eigh(torch.from_numpy(correlation)))
+    values, vectors = np.linalg.eigh(correlation)
     turned = vectors.transpose(0, 2, 1) @ (normal.across * inverse[:, :, None])
     # rounding leaves negative eigenvalues, which a small penalty would turn into poles
     return Spectrum(np.maximum(values, 0), vectors, inverse, turned)

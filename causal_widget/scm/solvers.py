@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 from numpy.typing import NDArray
 
-from causal_widget.responses import Reading
+from causal_widget.responses import Moments, Reading
 from causal_widget.scm.evidence import Evidence
 from causal_widget.scm.normal import Normal, merged
 from causal_widget.scm.ridge import best_penalty, cross_validated, spectrum
@@ -74,10 +74,11 @@ class CrossValidated:
 
     penalties: Float64[np.ndarray, " penalty"]
     by: str
+    check: Callable[[], None]
 
     def __call__(self, normal: Normal, evidence: Evidence, readings: Sequence[Reading], index: int) -> Solved:
         """Solve with one decomposition a fold, and one for all images."""
-        folds = (merged(parts, readings, index) for parts in evidence.folds)
+        folds = (self._fold(parts, readings, index) for parts in evidence.folds)
         errors = cross_validated(normal, folds, self.penalties)
         variance = np.where(normal.children.dead, 0.0, normal.squares / normal.count)
         chosen, last = np.empty(variance.shape, dtype=np.intp), 0
@@ -89,3 +90,7 @@ class CrossValidated:
         decomposed = spectrum(normal)
         rank, condition = decomposed.quality(normal.dead)
         return Solved(decomposed.coefficients(penalty), penalty, rank, condition)
+
+    def _fold(self, parts: Sequence[Moments], readings: Sequence[Reading], index: int) -> Normal:
+        self.check()
+        return merged(parts, readings, index)

@@ -1,0 +1,1 @@
+"""Estimators of structural equations: LARS and LASSO from moments, nonlinear ones from raw responses."""
