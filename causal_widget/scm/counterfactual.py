@@ -33,7 +33,7 @@ class Counterfactual:
     factual
         What the network answers.
     counterfactual
-        What it would have answered, by the equations, with what each equation misses on the image kept.
+        What it would have answered, with what is particular to the image kept.
     """
 
     intervention: Intervention
@@ -107,12 +107,13 @@ def counterfactual(
     value: float = 0.0,
     *,
     scale: float | None = None,
-    by: str = "equations",
+    answer: str | None = None,
 ) -> Counterfactual:
     """Ask what the network would have answered on an image, had some units been set.
 
-    Abduction: what each equation misses on this image is its noise. Action: the units are set. Prediction:
-    their descendants follow by their equations, with that noise. Without an intervention the answer is the
+    Abduction: what each equation misses on this image is its noise, or, where coefficients local to the image
+    answer, they are those of its own activations. Action: the units are set. Prediction: their descendants
+    follow. Without an intervention the answer is the
     network's own, bit for bit.
 
     Source: Pearl 2009, "Causality", theorem 7.1.7.
@@ -123,7 +124,7 @@ def counterfactual(
         The causal model.
     image
         One image, a batch, a loader, or responses that were read before.
-    units, value, scale, by
+    units, value, scale, answer
         As for `do`.
 
     Raises
@@ -133,6 +134,5 @@ def counterfactual(
     UnknownNameError, ArgumentError
         As for `do`.
     """
-    submodel = do(model, units, value, scale=scale, by=by)
-    responses = model.responses(image)
-    return Counterfactual(submodel.intervention, responses.evaluation(), submodel.predict(responses))
+    submodel = do(model, units, value, scale=scale, answer=answer)
+    return Counterfactual(submodel.intervention, *submodel.both(image))

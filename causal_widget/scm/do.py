@@ -19,14 +19,15 @@ from causal_widget.scm.expectation import Expectation
 from causal_widget.scm.forced import Forced, descendants, forced
 from causal_widget.scm.images import responses_of
 from causal_widget.scm.linear import closed_form_pays, is_linear, linear_change
+from causal_widget.scm.local.answering import answers_locally, local_for
 from causal_widget.scm.propagate import propagate
 
 if TYPE_CHECKING:
     from causal_widget.scm.model import StructuralCausalModel
 
-__all__ = ["ANSWERS", "NOISES", "Chosen", "Submodel", "do"]
+__all__ = ["ANSWERS", "NOISES", "Chosen", "Submodel", "check_answer", "do"]
 
-ANSWERS = ("equations",)
+ANSWERS = ("equations", "local")
 NOISES = ("abducted", "zero")
 WHOLE = (":", "all")
 Chosen = Intervention | Mapping[str, Iterable[int] | int | str]
@@ -44,13 +45,27 @@ class Submodel:
         The causal model.
     intervention
         What is set, to what, and where.
-    by
-        What answers: "equations", those of the model.
+    answer
+        What answers: "equations", those of the model; "local", coefficients local to each image; None: see
+        `do`.
     """
 
     model: StructuralCausalModel
     intervention: Intervention
-    by: str = "equations"
+    answer: str | None = None
+
+    def answered_by(self, images: Any = None, *, noise: str = "abducted", outcome: str | None = None) -> str:
+        """Say what answers a question: "local" or "equations" (`do` says when which)."""
+        classes = self._outcome(outcome) == self.model.graph.output.name
+        able = classes and noise == "abducted"
+        if self.answer == "local" and not able:
+            raise ArgumentError(
+                'answer="local" is about the classes, with what is particular to each image kept; '
+                f'got outcome={outcome!r}, noise={noise!r}, which answer="equations" can do'
+            )
+        if self.answer is not None:
+            return self.answer
+        return "local" if able and answers_locally(self.model, images) else "equations"
 
     @cached_property
     def forced(self) -> Forced:
@@ -84,6 +99,8 @@ class Submodel:
         UnknownNameError
             If the outcome or the noise does not exist.
         """
+        if self.answered_by(images, noise=noise, outcome=outcome) == "local":
+            return self._locally(images)[1]
         responses, layer = responses_of(self.model, images), self._outcome(outcome)
         found = self._answer(responses, layer, noise)
         if layer != self.model.graph.output.name:
@@ -95,6 +112,9 @@ class Submodel:
         self, images: Any = None, *, noise: str = "abducted", outcome: str | None = None
     ) -> Float64[np.ndarray, "image column"]:
         """Give the change of the logits, or of another outcome, that the intervention makes, by image."""
+        if self.answered_by(images, noise=noise, outcome=outcome) == "local":
+            before, after = self._locally(images)
+            return np.asarray(after.logits - before.logits)
         responses, layer = responses_of(self.model, images), self._outcome(outcome)
         after = self._answer(responses, layer, noise)
         return np.asarray(after - np.asarray(responses[layer], dtype=np.float64))
@@ -104,10 +124,24 @@ class Submodel:
 
         Source: Narendra et al. 2018, "Inference on the Causal Model": the outcome of every image, averaged.
         """
+        before, after = self.both(images, noise=noise)
+        return Expectation.of(self.intervention, before.class_names, before.logits, after.logits)
+
+    def both(self, images: Any = None, *, noise: str = "abducted") -> tuple[Evaluation, Evaluation]:
+        """Give the network's own answers, and those predicted under the intervention, on the same images."""
+        if self.answered_by(images, noise=noise) == "local":
+            return self._locally(images)
         responses = responses_of(self.model, images)
-        own = responses.evaluation()
+        before = responses.evaluation()
         after = self._answer(responses, responses.output, noise)
-        return Expectation.of(self.intervention, own.class_names, own.logits, after)
+        return before, Evaluation(after, before.labels, before.class_names)
+
+    def _locally(self, images: Any) -> tuple[Evaluation, Evaluation]:
+        local = local_for(self.model, images, self.intervention.n_units)
+        labels = None if local.labels is None else np.asarray(local.labels, dtype=np.int64)
+        names = tuple(map(str, range(local.logits.shape[1])))
+        before = Evaluation(local.logits, labels, names)
+        return before, Evaluation(local.logits + local.predict(self.intervention), labels, names)
 
     def _answer(self, responses: ResponseSet, layer: str, noise: str) -> Float64[np.ndarray, "image column"]:
         if noise not in NOISES:
@@ -133,6 +167,8 @@ class Submodel:
         return layer
 
     def __repr__(self) -> str:
+        if self.answer == "local":
+            return f"Submodel under {self.intervention!r}, by coefficients local to each image"
         reached = len(descendants(self.model, self.forced))
         return (
             f"Submodel under {self.intervention!r}: {reached} of {len(self.model.graph.layers)} layers "
@@ -149,9 +185,14 @@ def do(
     value: float = 0.0,
     *,
     scale: float | None = None,
-    by: str = "equations",
+    answer: str | None = None,
 ) -> Submodel:
     """Set units of a causal model: Pearl's mutilated model.
+
+    Two things can answer. The fitted equations do so without any pass of the network and are exact where it
+    is linear; of deep networks they foresee little (`evaluation.fidelity` measures how much). Coefficients
+    local to each image (`local_coefficients`) foresee most of it, and cost gradients once for each set of
+    images. The paper's way is "equations".
 
     Parameters
     ----------
@@ -163,8 +204,9 @@ def do(
         What every element of the units' maps is set to; their response is the transform's of such a map.
     scale
         Instead: the response moves linearly from its own (1) to that of a silent map (0).
-    by
-        What answers.
+    answer
+        "local" or "equations". None: local where the network is attached, the question is about images (not
+        about responses that were read before) and their classes, and these are at most 32; else equations.
 
     Raises
     ------
@@ -174,10 +216,7 @@ def do(
         If the classes are intervened on (the outcome is no part of what is set), the site is not the model's,
         or both a value and a scale are given.
     """
-    if by not in ANSWERS:
-        raise UnknownNameError(
-            f'by "{by}" is not known; expected one of {", ".join(ANSWERS)}.{nearest(str(by), ANSWERS)}'
-        )
+    check_answer(answer)
     if not isinstance(units, Intervention):
         asked = Intervention(_whole_layers(model.graph, units), value, model.site, scale)
     elif value != 0 or scale is not None:
@@ -191,7 +230,22 @@ def do(
             f'the intervention is at site "{asked.site}", and the responses of this model were read at '
             f'"{model.site}"; intervene there'
         )
-    return Submodel(model, asked.checked(model.graph), by)
+    return Submodel(model, asked.checked(model.graph), answer)
+
+
+def check_answer(answer: object) -> None:
+    """Refuse what is no way to answer.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is neither None nor one of `ANSWERS`.
+    """
+    if answer is not None and answer not in ANSWERS:
+        raise UnknownNameError(
+            f'answer "{answer}" is not known; expected one of {", ".join(ANSWERS)}.'
+            f"{nearest(str(answer), ANSWERS)}"
+        )
 
 
 def _whole_layers(graph: FilterGraph, units: object) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from causal_widget.scm.equations import LayerEquations
 from causal_widget.scm.equations_table import Equations, median
 from causal_widget.scm.images import responses_of
 from causal_widget.scm.judged import JudgedEquations
+from causal_widget.scm.local import LocalCoefficients
+from causal_widget.scm.local.answering import local_of
 from causal_widget.scm.ranking import Ranking, ranking
 from causal_widget.scm.sanity import Sanity, sanity
 from causal_widget.scm.silencing import SilencingLosses, silencing_losses
@@ -167,10 +169,10 @@ class StructuralCausalModel:
         return responses_of(self, images)
 
     def do(
-        self, units: Chosen, value: float = 0.0, *, scale: float | None = None, by: str = "equations"
+        self, units: Chosen, value: float = 0.0, *, scale: float | None = None, answer: str | None = None
     ) -> Submodel:
         """Return the model under do(); see `causal_widget.scm.do.do`."""
-        return do(self, units, value, scale=scale, by=by)
+        return do(self, units, value, scale=scale, answer=answer)
 
     def counterfactual(
         self,
@@ -179,10 +181,14 @@ class StructuralCausalModel:
         value: float = 0.0,
         *,
         scale: float | None = None,
-        by: str = "equations",
+        answer: str | None = None,
     ) -> Counterfactual:
         """Return what would have been; see `causal_widget.scm.counterfactual.counterfactual`."""
-        return counterfactual(self, image, units, value, scale=scale, by=by)
+        return counterfactual(self, image, units, value, scale=scale, answer=answer)
+
+    def local(self, images: Any = None, outcomes: object = "all", **options: Any) -> LocalCoefficients:
+        """Return coefficients local to each image; see `causal_widget.scm.local.answering.local_of`."""
+        return local_of(self, images, outcomes, **options)
 
     def total_effects(
         self, layer: str | None = None, outcome: str | None = None, images: Any = None
@@ -204,9 +210,20 @@ class StructuralCausalModel:
         level: float = 0.95,
         seed: int = 0,
         effects: Mapping[str, Float64[np.ndarray, " unit"]] | None = None,
+        answer: str | None = None,
     ) -> Ranking:
         """Return every unit's rank with its interval; see `causal_widget.scm.ranking.ranking`."""
-        return ranking(self, layer, by, images, bootstrap=bootstrap, level=level, seed=seed, effects=effects)
+        return ranking(
+            self,
+            layer,
+            by,
+            images,
+            bootstrap=bootstrap,
+            level=level,
+            seed=seed,
+            effects=effects,
+            answer=answer,
+        )
 
     def sanity(self, images: Any = None) -> Sanity:
         """Return how well the equations predict the network; see `causal_widget.scm.sanity.sanity`."""

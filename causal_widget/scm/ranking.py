@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,16 @@ from torch import Tensor
 
 from causal_widget.errors import ArgumentError, UnknownNameError, check_seed, nearest
 from causal_widget.responses import ResponseSet
-from causal_widget.scm.silencing import MEASURES, Measured, as_is, silenced
+from causal_widget.scm.do import check_answer
+from causal_widget.scm.local.answering import answers_locally, local_for
+from causal_widget.scm.silencing import (
+    MEASURES,
+    Measured,
+    as_is,
+    labels_of,
+    silenced,
+    silenced_locally,
+)
 from causal_widget.scm.total import layers_before
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Ranking", "ranking"]
 
 Array = NDArray[np.float64]
+Blocks = Iterator[tuple[str, slice, slice, Measured]]
 SHOWN = 40
 
 
@@ -61,7 +71,7 @@ class LayerRanking:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Ranking:
-    """Every unit's cost when it is silenced, by the equations, and its rank in its layer.
+    """What each unit is foreseen to cost when it is silenced, and its rank in its layer.
 
     Attributes
     ----------
@@ -75,6 +85,8 @@ class Ranking:
         The ranking of each layer.
     level, bootstrap
         Coverage of the rank intervals, and how many samples of the images they are from.
+    answer
+        What foresaw the costs: "equations" or "local".
     """
 
     by: str
@@ -83,6 +95,7 @@ class Ranking:
     layers: Mapping[str, LayerRanking] = field(repr=False)
     level: float = 0.95
     bootstrap: int = 0
+    answer: str = "equations"
 
     def least(self, k: int = 3) -> dict[str, tuple[int, ...]]:
         """Give the k least important units of each layer, the least important first."""
@@ -93,7 +106,7 @@ class Ranking:
         return {name: tuple(map(int, one.order[:k])) for name, one in self.layers.items()}
 
     def extremes(self, k: int = 3) -> pd.DataFrame:
-        """Give one row a layer with its k least and k most important units (Narendra et al. 2018, table 7)."""
+        """Give one row a layer with its k least and k most important units (table 7 of the paper)."""
         least, most = self.least(k), self.most(k)
         rows = [
             {
@@ -160,9 +173,10 @@ class Ranking:
 
     def __repr__(self) -> str:
         units = sum(len(one.drop) for one in self.layers.values())
+        by = "the equations" if self.answer == "equations" else "coefficients local to each image"
         head = (
-            f"Ranking of {units:,} units in {len(self.layers)} layers by the {self._words()} on {self.n:,} images "
-            f"({self.by} {self.baseline:.4g} as it is)"
+            f"Ranking of {units:,} units in {len(self.layers)} layers by the {self._words()} that "
+            f"{by} foresee on {self.n:,} images ({self.by} {self.baseline:.4g} as it is)"
         )
         spans = [np.median((one.high - one.low) / len(one.drop)) for one in self.layers.values()]
         if self.bootstrap:
@@ -186,8 +200,9 @@ def ranking(
     level: float = 0.95,
     seed: int = 0,
     effects: Mapping[str, Float64[np.ndarray, " unit"]] | None = None,
+    answer: str | None = None,
 ) -> Ranking:
-    """Rank units by what silencing each alone costs, by the equations.
+    """Rank units by what silencing each alone is foreseen to cost.
 
     Source: Narendra et al. 2018, table 7, which ranks by accuracy; by accuracy the ranks are mostly noise at
     a few thousand images, and the intervals say so.
@@ -210,6 +225,8 @@ def ranking(
         Of the samples.
     effects
         By layer, the network's own drops, to stand beside.
+    answer
+        What foresees: "equations" (the paper's way), "local" or None, as for `do`.
 
     Raises
     ------
@@ -225,10 +242,12 @@ def ranking(
     _check(by, bootstrap, level)
     layers, known = layers_before(model, model.graph.output.name, layer), dict(effects or {})
     _check_effects(model, layers, known)
-    responses = model.responses(images)
+    check_answer(answer)
+    local = answer == "local" or (answer is None and answers_locally(model, images))
+    responses, blocks = (_locally if local else _by_equations)(model, images, layers, layer)
     own = as_is(responses)
     draws = _draws(responses.n_images, bootstrap, check_seed(seed))
-    costs = _costs(model, responses, layer, by, own, draws)
+    costs = _costs(model, blocks, by, own, draws)
     found = {}
     for name in layers:
         drop, samples = costs[name][:, 0].numpy(), costs[name][:, 1:].numpy()
@@ -238,20 +257,44 @@ def ranking(
             drop, rankdata(-drop), low, high, None if effect is None else np.asarray(effect, dtype=np.float64)
         )
     return Ranking(
-        by, responses.n_images, float(getattr(own, by).mean()), found, float(level), int(bootstrap)
+        by,
+        responses.n_images,
+        float(getattr(own, by).mean()),
+        found,
+        float(level),
+        int(bootstrap),
+        "local" if local else "equations",
     )
 
 
+def _by_equations(
+    model: StructuralCausalModel, images: Any, layers: list[str], layer: str | None
+) -> tuple[ResponseSet, Blocks]:
+    responses = model.responses(images)
+    return responses, silenced(model, responses, layer)
+
+
+def _locally(
+    model: StructuralCausalModel, images: Any, layers: list[str], layer: str | None
+) -> tuple[ResponseSet, Blocks]:
+    found = local_for(model, images, 1)
+    output = model.graph.output.name
+    responses = ResponseSet({output: found.logits}, output, found.labels)
+    return responses, silenced_locally(found, layers, labels_of(responses))
+
+
 def _draws(n: int, bootstrap: int, seed: int) -> Float64[Tensor, "image draw"]:
-    """Give each image's share in the mean (first column), and in that of each bootstrap sample."""
+    """Give how often each image counts: once (first column), and in each bootstrap sample.
+
+    Counts rather than shares, so that sums of right and wrong answers are exact and equals stay equal.
+    """
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=bootstrap)
-    return torch.as_tensor(np.ascontiguousarray(np.concatenate([np.ones((1, n)), counts]).T / n))
+    return torch.as_tensor(np.ascontiguousarray(np.concatenate([np.ones((1, n)), counts]).T))
 
 
 def _costs(
     model: StructuralCausalModel,
-    responses: ResponseSet,
-    layer: str | None,
+    blocks: Blocks,
     by: str,
     own: Measured,
     draws: Float64[Tensor, "image draw"],
@@ -260,12 +303,12 @@ def _costs(
     sign = 1.0 if by == "loss" else -1.0
     baseline = getattr(own, by)[0]
     costs: dict[str, Tensor] = {}
-    for name, units, images, found in silenced(model, responses, layer):
+    for name, units, images, found in blocks:
         change = sign * (getattr(found, by) - baseline[images])
         if name not in costs:
             costs[name] = torch.zeros(model.graph.layer(name).units, draws.shape[1], dtype=torch.float64)
         costs[name][units].addmm_(change, draws[images])
-    return costs
+    return {name: total / responses.n_images for name, total in costs.items()}
 
 
 def _interval(samples: Float64[np.ndarray, "unit draw"], level: float) -> tuple[Array, Array]:

@@ -19,9 +19,20 @@ from causal_widget.scm.linear import derivatives, is_linear
 from causal_widget.scm.total import layers_before
 
 if TYPE_CHECKING:
+    from causal_widget.scm.local.coefficients import LocalCoefficients
     from causal_widget.scm.model import StructuralCausalModel
 
-__all__ = ["MEASURES", "Measured", "SilencingLosses", "as_is", "measured", "silenced", "silencing_losses"]
+__all__ = [
+    "MEASURES",
+    "Measured",
+    "SilencingLosses",
+    "as_is",
+    "labels_of",
+    "measured",
+    "silenced",
+    "silenced_locally",
+    "silencing_losses",
+]
 
 MEASURES = ("accuracy", "loss", "margin")
 BLOCK = 1 << 18  # numbers of a block of logits: it stays in a core's cache
@@ -114,7 +125,7 @@ def silencing_losses(
 
 def as_is(responses: ResponseSet) -> Measured:
     """Measure the network's own logits: (1, image)."""
-    return measured(_logits(responses)[None], _labels(responses))
+    return measured(_logits(responses)[None], labels_of(responses))
 
 
 def silenced(
@@ -124,14 +135,14 @@ def silenced(
 
     Blocks cover every unit with every image once, layer by layer.
     """
-    layers, labels = layers_before(model, responses.output, layer), _labels(responses)
+    layers, labels = layers_before(model, responses.output, layer), labels_of(responses)
     if not is_linear(model, responses.output):
         yield from _by_propagation(model, responses, layers, labels)
         return
     logits = _logits(responses)
     total = derivatives(model, responses.output)
     for name in layers:
-        found = torch.as_tensor(np.ascontiguousarray(responses[name]))
+        found = torch.as_tensor(np.array(responses[name], order="C"))
         silent = torch.as_tensor(model.silent[name])
         k, units = model.components[name], model.graph.layer(name).units
         none = np.zeros((logits.shape[0], len(silent)))
@@ -141,6 +152,17 @@ def silenced(
             off = (silent[columns] - found[images, columns]).T.contiguous()
             off = off.reshape(-1, k, images.stop - images.start)
             yield name, some, images, measured(_moved(logits[:, images], slopes[some], off), labels[images])
+
+
+def silenced_locally(
+    local: LocalCoefficients, layers: list[str], labels: Int64[Tensor, " image"], block: int = BLOCK
+) -> Iterator[tuple[str, slice, slice, Measured]]:
+    """Yield the same, where coefficients local to each image foresee the logits of all classes."""
+    logits = torch.as_tensor(np.ascontiguousarray(local.logits.T))
+    for name in layers:
+        change = torch.as_tensor(local.effects(name)).permute(1, 2, 0).contiguous()
+        for some, images in _blocks(len(change), logits.shape[1], logits.shape[0], block):
+            yield name, some, images, measured(logits[:, images] + change[some][:, :, images], labels[images])
 
 
 def _moved(
@@ -208,7 +230,14 @@ def _logits(responses: ResponseSet) -> Float64[Tensor, "klass image"]:
     return torch.as_tensor(np.array(responses[responses.output].T, dtype=np.float64, order="C"))
 
 
-def _labels(responses: ResponseSet) -> Int64[Tensor, " image"]:
+def labels_of(responses: ResponseSet) -> Int64[Tensor, " image"]:
+    """Give the true classes.
+
+    Raises
+    ------
+    DataError
+        If they are not known.
+    """
     if responses.labels is None:
         raise DataError("the images have no labels; loss, accuracy and margin need them")
     return torch.as_tensor(np.asarray(responses.labels, dtype=np.int64))

@@ -148,8 +148,8 @@ def test_bad_arguments_are_named(scm, rows):
         scm.do({"stam": [1]})
     with pytest.raises(UnknownNameError, match='Did you mean "abducted"'):
         scm.do({"stem": [1]}).predict(rows, noise="abduction")
-    with pytest.raises(UnknownNameError, match='by "equation" is not known'):
-        scm.do({"stem": [1]}, by="equation")
+    with pytest.raises(UnknownNameError, match='answer "equation" is not known'):
+        scm.do({"stem": [1]}, answer="equation")
     with pytest.raises(ArgumentError, match='site "conv"'):
         scm.do(Intervention({"stem": [1]}, site="conv"))
     with pytest.raises(ArgumentError, match="value and scale"):

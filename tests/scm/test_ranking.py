@@ -56,12 +56,10 @@ def test_drops_ranks_and_intervals_equal_a_loop(scm, rows, by):
     for layer, costs in per_image(scm, rows, by).items():
         one = found.layers[layer]
         np.testing.assert_allclose(one.drop, costs.mean(1), atol=1e-9)
-        if by != "accuracy":  # equal drops are ranked as rounding has them
-            np.testing.assert_allclose(one.rank, rankdata(-costs.mean(1)))
-        ranks = np.stack([rankdata(-np.repeat(costs, count, axis=1).mean(1)) for count in counts], axis=1)
-        if by != "accuracy":
-            np.testing.assert_allclose(one.low, np.quantile(ranks, 0.05, axis=1))
-            np.testing.assert_allclose(one.high, np.quantile(ranks, 0.95, axis=1))
+        np.testing.assert_allclose(one.rank, rankdata(-costs.sum(1)))
+        ranks = np.stack([rankdata(-np.repeat(costs, count, axis=1).sum(1)) for count in counts], axis=1)
+        np.testing.assert_allclose(one.low, np.quantile(ranks, 0.05, axis=1))
+        np.testing.assert_allclose(one.high, np.quantile(ranks, 0.95, axis=1))
         assert (one.low <= one.high).all()
 
 
