@@ -14,7 +14,8 @@ from causal_widget.explainer.network import Network
 from causal_widget.explainer.tables import FilterOutputs, ParentOutputs, conv_position
 from causal_widget.importance import importance
 from causal_widget.jobs import Progress, bar
-from causal_widget.responses import Collection, ResponseTable, collect
+from causal_widget.responses import Collection, ResponseSet, ResponseTable, collect
+from causal_widget.responses.split import held_out
 from causal_widget.scm import StructuralCausalModel, fit
 
 __all__ = ["Importance", "Learner"]
@@ -31,6 +32,7 @@ class Learner(Network):
     loader: Iterable[Any] | None = None
     _keep: bool = True
     _responses: ResponseTable | None = None
+    _holdout: float = 0.0
     _importances: Mapping[tuple[str, int], Importance] = {}
 
     @property
@@ -59,6 +61,16 @@ class Learner(Network):
         """Importances by the number of each convolution; empty before `learn_structural_equations`."""
         return {} if self.scm is None else self.get_filter_importances()
 
+    @property
+    def heldout_responses(self) -> ResponseSet | None:
+        """Raw responses of the images that no equation was fitted to; None where none were kept."""
+        if self._responses is None or self.collection is None or not self._holdout:
+            return None
+        apart = held_out(0, self._responses.n_images, self._holdout)
+        kept = {name: part[apart] for name, part in self._responses.items()}
+        index = np.flatnonzero(apart)
+        return ResponseSet(kept, self.graph.output.name, index=index) if len(index) else None
+
     def collect_data(
         self,
         data_loader: Iterable[Any],
@@ -67,6 +79,7 @@ class Learner(Network):
         max_batches: int | None = None,
         holdout: float = 0.2,
         site: str = "activation",
+        intervene: float | None = None,
         progress: Progress | None = None,
     ) -> Collection:
         """Run the network once over the images and keep what the equations need.
@@ -85,6 +98,9 @@ class Learner(Network):
             Share of the images on which the equations are judged and not fitted.
         site : str
             Where activations are read.
+        intervene : float, optional
+            Run each batch once more with this share of the units of a random layer silenced for each image,
+            so that the equations also know what the network does under interventions.
         progress : Progress, optional
             Otherwise a bar.
 
@@ -99,6 +115,7 @@ class Learner(Network):
         seen until then; where there were none, everything is as before the call.
         """
         table = ResponseTable() if self._keep else None
+        self._holdout = holdout
         try:
             self._collected(
                 collect(
@@ -106,6 +123,7 @@ class Learner(Network):
                     data_loader,
                     transform=frobenius_norm_func or "frobenius",
                     site=site,
+                    intervene=intervene,
                     holdout=holdout,
                     max_batches=max_batches,
                     device=self.device,

@@ -1,4 +1,4 @@
-"""The kernel side of a widget: takes requests, runs them on the worker thread, answers and tells events."""
+"""The kernel side of a widget: takes requests, runs them on its threads, answers and tells events."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from causal_widget.jobs import Progress, Tick
 from causal_widget.pruning import PruningCurve
 from causal_widget.widget import protocol
 from causal_widget.widget.data import ImageData
-from causal_widget.widget.handlers import HANDLERS, IMMEDIATE, LANES, check_job, state_data
+from causal_widget.widget.handlers import HANDLERS, IMMEDIATE, LANES, can_predict, check_job, state_data
+from causal_widget.widget.handlers.checking import Checked
 from causal_widget.widget.job import Job, StoppedError
 from causal_widget.widget.protocol import Reply, Request, SupersededError
 from causal_widget.widget.store import Store
-from causal_widget.widget.worker import EFFECT, JOB, Task, Worker
+from causal_widget.widget.worker import EFFECT, JOB, MODEL, PREDICT, Task, Worker
 
 Send = Callable[[dict[str, Any], list[memoryview]], None]
 EVENT_INTERVAL = 0.1
@@ -34,13 +35,17 @@ class Choices:
 
     ablated: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     site: str = "activation"
+    scale: float = 0.0
     rule: str = "coefficient"
     device: str = "cpu"
     batches: int = 0
 
 
 class Backend:
-    """Explainer, images, jobs and their worker; knows nothing of traits and pages.
+    """Explainer, images, jobs and their two threads; knows nothing of traits and pages.
+
+    The worker owns the model. The predictor only computes with what was read before, so that the equations
+    answer at once, whatever the network is busy with.
 
     Parameters
     ----------
@@ -69,6 +74,7 @@ class Backend:
         self.store = Store(explainer)
         self.devices = list_devices()
         self.curve: PruningCurve | None = None
+        self.checked: Checked | None = None
         self.still = still
         self._send = send
         self._renew = renew
@@ -78,6 +84,7 @@ class Backend:
         self._effect: Job | None = None
         self._told = 0.0
         self.worker = Worker(self.run)
+        self.predictor = Worker(self.run, "causal-widget-equations")
 
     @property
     def revision(self) -> int:
@@ -112,6 +119,8 @@ class Backend:
 
     def _enqueue(self, request: Request, choices: Choices) -> None:
         lane = LANES[request.op]
+        if lane == PREDICT and not can_predict(self, choices):
+            lane = MODEL  # the responses have to be read first, and only the worker may run the model
         task = Task(request, choices, lane)
         if lane == JOB:
             check_job(self, request)
@@ -123,7 +132,7 @@ class Backend:
             assert task.job_id is not None
             self._reply(request, Reply({"job": task.job_id}))
             self._tell(Job(task.job_id, request.op))
-        for replaced in self.worker.put(task):
+        for replaced in (self.predictor if lane == PREDICT else self.worker).put(task):
             self._fail(replaced, SupersededError("a newer request took its place"))
 
     def state(self) -> dict[str, Any]:
@@ -144,7 +153,7 @@ class Backend:
         return bool(dropped) or (running is not None and running.lane in (EFFECT, JOB))
 
     def run(self, task: Task) -> None:
-        """Do one task; on the worker thread."""
+        """Do one task, on the thread that it is meant for."""
         if task.lane == JOB:
             self._run_job(task)
         else:
@@ -251,8 +260,17 @@ class Backend:
     def _fail(self, task: Task, error: BaseException) -> None:
         self._send(protocol.write_error(task.request.id, task.request.extra, error), [])
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is being computed; False if that took longer than `timeout` seconds."""
+        ends = None if timeout is None else time.perf_counter() + timeout
+        for thread in (self.worker, self.predictor):
+            if not thread.inbox.wait_idle(None if ends is None else max(0.0, ends - time.perf_counter())):
+                return False
+        return True
+
     def close(self, timeout: float | None = None) -> None:
-        """End the worker; wait for it up to `timeout` seconds."""
+        """End the threads; wait for the worker up to `timeout` seconds."""
+        self.predictor.stop()
         self.worker.stop(timeout)
 
 

@@ -74,7 +74,9 @@ def _heading(backend: Backend, rule: str, choices: Choices) -> str:
     parts.append(f"coloured by importance ({rule})")
     if choices.ablated:
         zeroed = "; ".join(f"{name} {list(units)}" for name, units in choices.ablated.items())
-        parts.append(f"zeroed: {zeroed}")
+        parts.append(
+            f"zeroed: {zeroed}" if choices.scale == 0 else f"scaled to {choices.scale:.0%}: {zeroed}"
+        )
     return f"<p><b>{html.escape(graph.model_name)}</b>: {html.escape(', '.join(parts))}</p>"
 
 

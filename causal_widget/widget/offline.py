@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from causal_widget.widget.widget import CausalWidget
 
 TRAITS = (
-    "layers selected ablated site rule n_edges panel image heat_layer device batches theme".split()  # noqa: SIM905
+    "layers selected ablated site scale rule n_edges panel image heat_layer device batches theme".split()  # noqa: SIM905
 )
 # nothing is fetched, whatever the page is made to believe
 POLICY = (

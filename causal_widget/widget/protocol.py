@@ -112,16 +112,23 @@ def _units(where: str, value: Any) -> dict[str, list[int]]:
     }
 
 
-_DO = {"ablated": _Field(_optional(_units), None), "site": _Field(_optional(_text), None)}
+_DO = {
+    "ablated": _Field(_optional(_units), None),
+    "site": _Field(_optional(_text), None),
+    "scale": _Field(_optional(_number), None),
+}
 ARGUMENTS: dict[str, dict[str, _Field]] = {
     "hello": {},
     "graph": {},
     "importance": {"rule": _Field(_text)},
     "edges": {"wirings": _Field(_list_of(_natural))},
     "unit": {"layer": _Field(_text), "unit": _Field(_natural)},
+    "equations": {},
+    "equation": {"layer": _Field(_text), "unit": _Field(_natural)},
     "collect": {"batches": _Field(_natural, 0), "device": _Field(_optional(_text), None)},
     "cancel": {},
     "effect": dict(_DO),
+    "predict": dict(_DO),
     "images": {},
     "heatmap": {
         "image": _Field(_natural),
@@ -137,6 +144,12 @@ ARGUMENTS: dict[str, dict[str, _Field]] = {
         "seed": _Field(_natural, 0),
     },
     "pruning": {},
+    "check": {
+        "images": _Field(_natural, 0),
+        "draws": _Field(_natural, 20),
+        "seed": _Field(_natural, 0),
+    },
+    "checked": {},
     "poll": {},
 }
 

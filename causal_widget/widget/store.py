@@ -44,14 +44,19 @@ class Store:
 
     def observe(self) -> bool:
         """Look whether the explainer has learned something; if so, forget and raise the revision."""
-        now = self._now()
-        if all(a is b for a, b in zip(now, self._seen, strict=True)):
-            return False
-        self._seen = now
-        self._cache = {}
-        self._recent = OrderedDict()
-        self.revision += 1
-        return True
+        with self._lock:
+            now = self._now()
+            if all(a is b for a, b in zip(now, self._seen, strict=True)):
+                return False
+            self._seen = now
+            self._cache = {}
+            self._recent = OrderedDict()
+            self.revision += 1
+            return True
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Say whether `get` has what belongs to `key`."""
+        return key in self._cache
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Give what was made for `key`, making it the first time."""

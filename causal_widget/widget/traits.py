@@ -11,6 +11,7 @@ from causal_widget.errors import CausalWidgetError, nearest
 from causal_widget.graph import FilterGraph
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 def one_of(trait: str, value: str, choices: Iterable[str]) -> str:
@@ -54,9 +55,9 @@ def removable_units(trait: str, units: Mapping[Any, Any], graph: FilterGraph) ->
     return chosen
 
 
-def within(trait: str, value: int, low: int, high: int | None = None) -> int:
-    """Give `value` if it is in ``low .. high``."""
-    if value < low or (high is not None and value > high):
+def within(trait: str, value: N, low: N, high: N | None = None) -> N:
+    """Give `value` if it is in ``low .. high``; NaN is in no range."""
+    if not value >= low or (high is not None and not value <= high):
         expected = f"{low} or more" if high is None else f"{low} to {high}"
         raise TraitError(f"{trait} must be {expected}, got {value}")
     return value

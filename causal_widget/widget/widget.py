@@ -22,7 +22,7 @@ from causal_widget.widget.backend import Backend, Choices
 from causal_widget.widget.links import renewer, sender, sources
 from causal_widget.widget.store import SHOWN_RULES
 
-PANELS = ("inspector", "interventions", "heatmaps", "pruning")
+PANELS = ("inspector", "equations", "interventions", "heatmaps", "pruning")
 THEMES = ("auto", "light", "dark")
 WORDS = {"site": SITES, "rule": SHOWN_RULES, "panel": PANELS, "theme": THEMES}
 CLOSE_SECONDS = 2.0
@@ -57,7 +57,7 @@ class CausalWidget(anywidget.AnyWidget):
     Examples
     --------
     >>> widget = CausalWidget(explainer, images=loader)  # doctest: +SKIP
-    >>> widget.ablated = {"conv1": [3]}  # doctest: +SKIP
+    >>> widget.ablated, widget.scale = {"conv1": [3]}, 0.5  # doctest: +SKIP
     """
 
     _backend: Backend | None = None
@@ -70,6 +70,7 @@ class CausalWidget(anywidget.AnyWidget):
     selected = traitlets.Dict().tag(sync=True)
     ablated = traitlets.Dict().tag(sync=True)
     site = traitlets.Unicode("activation").tag(sync=True)
+    scale = traitlets.Float(0.0).tag(sync=True)
     rule = traitlets.Unicode("coefficient").tag(sync=True)
     n_edges = traitlets.Int(2000).tag(sync=True)
     panel = traitlets.Unicode("inspector").tag(sync=True)
@@ -139,7 +140,7 @@ class CausalWidget(anywidget.AnyWidget):
         bool
             False if it took longer.
         """
-        return self.backend.worker.inbox.wait_idle(timeout)
+        return self.backend.wait(timeout)
 
     def refresh(self) -> None:
         """Tell the pages what the explainer has learned since they last asked."""
@@ -183,7 +184,7 @@ class CausalWidget(anywidget.AnyWidget):
     def choices(self) -> Choices:
         """What the person has chosen now, for the worker."""
         ablated = {layer: tuple(units) for layer, units in self.ablated.items()}
-        return Choices(ablated, self.site, self.rule, self.device, self.batches)
+        return Choices(ablated, self.site, self.scale, self.rule, self.device, self.batches)
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
         """Take values from a page; what is not valid is refused, and the page told the value that holds."""
@@ -274,13 +275,17 @@ class CausalWidget(anywidget.AnyWidget):
 
     @traitlets.validate("n_edges", "batches")
     def _valid_count(self, proposal: traitlets.Bunch) -> int:
-        return traits.within(proposal.trait.name, proposal.value, 0)
+        return int(traits.within(proposal.trait.name, proposal.value, 0))
+
+    @traitlets.validate("scale")
+    def _valid_scale(self, proposal: traitlets.Bunch) -> float:
+        return float(traits.within("scale", proposal.value, 0.0, 1.0))
 
     @traitlets.validate("image")
     def _valid_image(self, proposal: traitlets.Bunch) -> int:
         strip = self.backend.data.strip
         last = 0 if strip is None else len(strip.images) - 1
-        return traits.within("image", proposal.value, 0, last)
+        return int(traits.within("image", proposal.value, 0, last))
 
     @traitlets.validate("device")
     def _valid_device(self, proposal: traitlets.Bunch) -> str:

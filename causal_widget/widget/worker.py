@@ -1,4 +1,4 @@
-"""One thread a widget: it takes tasks, quick ones first, and holds nothing between two of them."""
+"""A thread that takes tasks, quick ones first, and holds nothing between two of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 from causal_widget.widget.protocol import Request
 
-QUICK, MODEL, EFFECT, JOB = "quick", "model", "effect", "job"
+QUICK, MODEL, EFFECT, JOB, PREDICT = "quick", "model", "effect", "job", "predict"
+LATEST = (EFFECT, PREDICT)
 
 
 @dataclass(eq=False)
@@ -26,11 +27,12 @@ class Task:
     choices : Any
         The person's choices when it was asked.
     lane : str
-        ``"quick"`` (runs no model), ``"model"``, ``"effect"`` (only the latest counts), ``"job"``.
+        ``"quick"`` (runs no model), ``"model"``, ``"effect"`` (only the latest counts), ``"job"``, and
+        ``"predict"`` (runs no model, only the latest counts, on a thread that waits for none of the others).
     job_id : int or None
         Number of the job that the task is.
     cancelled, superseded : threading.Event
-        Set by a person's cancel (both), or by a newer effect request (the second only).
+        Set by a person's cancel (both), or by a newer request in a lane where that counts (the second only).
     """
 
     request: Request
@@ -54,18 +56,18 @@ class Inbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
-        self._lanes: dict[str, deque[Task]] = {QUICK: deque(), MODEL: deque(), EFFECT: deque(), JOB: deque()}
+        self._lanes: dict[str, deque[Task]] = {lane: deque() for lane in (PREDICT, QUICK, MODEL, EFFECT, JOB)}
         self._running: Task | None = None
         self._stopped = False
 
     def put(self, task: Task) -> list[Task]:
-        """Add a task; give back the waiting effect that it replaces, if there is one."""
+        """Add a task; give back the waiting one that it replaces, if there is one."""
         with self._changed:
             replaced: list[Task] = []
-            if task.lane == EFFECT:
-                replaced = list(self._lanes[EFFECT])
-                self._lanes[EFFECT].clear()
-                if self._running is not None and self._running.lane == EFFECT:
+            if task.lane in LATEST:
+                replaced = list(self._lanes[task.lane])
+                self._lanes[task.lane].clear()
+                if self._running is not None and self._running.lane == task.lane:
                     self._running.superseded.set()
             self._lanes[task.lane].append(task)
             self._changed.notify_all()
@@ -77,9 +79,9 @@ class Inbox:
             while True:
                 if self._stopped:
                     return None
-                for lane in (QUICK, MODEL, EFFECT, JOB):
-                    if self._lanes[lane]:
-                        self._running = self._lanes[lane].popleft()
+                for waiting in self._lanes.values():
+                    if waiting:
+                        self._running = waiting.popleft()
                         return self._running
                 self._changed.wait()
 
@@ -144,21 +146,23 @@ class Worker:
     ----------
     run : bound method
         Called with each task, on the thread.
+    name : str
+        The thread's.
     """
 
-    def __init__(self, run: Callable[[Task], None]) -> None:
+    def __init__(self, run: Callable[[Task], None], name: str = "causal-widget") -> None:
         self.inbox = Inbox()
         inbox = self.inbox
         self._run = weakref.WeakMethod(run, lambda _: inbox.stop())
         # the copied context carries the cell that messages from the thread belong to
         context = contextvars.copy_context()
         self._thread = threading.Thread(
-            target=context.run, args=(_loop, self.inbox, self._run), name="causal-widget", daemon=True
+            target=context.run, args=(_loop, self.inbox, self._run), name=name, daemon=True
         )
         self._thread.start()
 
     def put(self, task: Task) -> list[Task]:
-        """Add a task; give back the waiting effect that it replaces, if there is one."""
+        """Add a task; give back the waiting one that it replaces, if there is one."""
         return self.inbox.put(task)
 
     def stop(self, timeout: float | None = None) -> None:

@@ -1,5 +1,5 @@
 // The kernel's side of the protocol over made-up numbers, for looking at the page and for tests.
-import type { CurveInfo, EffectInfo, GraphInfo, Job, LayerInfo, UnitInfo, WiringInfo } from "../src/types";
+import type { CheckInfo, CurveInfo, EffectInfo, EquationInfo, EquationsInfo, GraphInfo, Job, LayerInfo, UnitInfo, WiringInfo } from "../src/types";
 import type { FakeModel, Kernel } from "./fake";
 
 interface Options {
@@ -34,7 +34,7 @@ export function fakeGraph(net: string): GraphInfo {
 
 export function traitsFor(net: string, { theme }: Options): Record<string, unknown> {
   const { layers } = fakeGraph(net);
-  return { layers: layers.map(({ name }) => name), selected: {}, ablated: {}, site: "activation", rule: "coefficient", n_edges: net === "vgg" ? 2000 : 600, panel: "inspector", image: 0, heat_layer: layers[1].name, device: "cpu", batches: 0, theme };
+  return { layers: layers.map(({ name }) => name), selected: {}, ablated: {}, site: "activation", scale: 0, rule: "coefficient", n_edges: net === "vgg" ? 2000 : 600, panel: "inspector", image: 0, heat_layer: layers[1].name, device: "cpu", batches: 0, theme };
 }
 
 const f32 = (values: Float32Array, shift = 4): DataView => {
@@ -76,17 +76,59 @@ function fakeUnit(graph: GraphInfo, name: string, unit: number, collected: boole
   }, Float32Array.from({ length: channels * shape[1] * shape[2] }, () => (next() + next() + next() - 1.5) * 0.4)];
 }
 
-function fakeEffect(model: FakeModel, classes: string[], labels: boolean, nStrip: number): EffectInfo {
-  const ablated: Record<string, number[]> = model.get("ablated");
+function fakeEffect(ablated: Record<string, number[]>, scale: number, classes: string[], labels: boolean, nStrip: number): EffectInfo {
   const n = Object.values(ablated).flat().length;
   const next = random(n * 13 + 1);
-  const drop = Math.min(0.85, 0.012 * n ** 1.3);
+  const drop = Math.min(0.85, 0.012 * n ** 1.3) * (1 - scale) ** 1.5;
   return {
-    n: 360, units: ablated, before: { accuracy: labels ? 0.9778 : null, loss: labels ? 0.0812 : null }, after: { accuracy: labels ? 0.9778 - drop : null, loss: labels ? 0.0812 + 3 * drop : null },
+    n: 360, units: ablated, site: "activation", scale, before: { accuracy: labels ? 0.9778 : null, loss: labels ? 0.0812 : null }, after: { accuracy: labels ? 0.9778 - drop : null, loss: labels ? 0.0812 + 3 * drop : null },
     change: { accuracy: labels ? -drop : null, accuracySe: labels ? 0.006 : null, loss: labels ? 3 * drop : null, lossSe: labels ? 0.01 : null },
     classes: classes.map((name) => { const change = (next() - 0.75) * drop * 2; return { name, before: labels ? 0.97 : null, after: labels ? 0.97 + change : null, change: labels ? change : null, se: labels ? 0.01 + 0.02 * next() : null, logit: change * 8, logitSe: 0.1 }; }),
     flipped: Math.round(drop * 380), seconds: 0.21,
     strip: Array.from({ length: nStrip }, (_, k) => ({ before: { cls: k % 10, p: 0.9 + 0.1 * next() }, after: k % 4 === 1 ? { cls: (k + 3) % 10, p: 0.5 + 0.2 * next() } : { cls: k % 10, p: 0.7 + 0.2 * next() } })),
+  };
+}
+
+/** R² of every unit, NaN for one that is dead; lower and below zero here and there on held-out images. */
+function fakeEquations(graph: GraphInfo): [EquationsInfo, Float32Array, Float32Array] {
+  const layers = graph.layers.slice(1);
+  const r2 = layers.flatMap(({ units }, at) => {
+    const next = random(at * 77 + 5);
+    return Array.from({ length: units }, (_, k) => (k % 29 === 28 ? NaN : 1 - next() ** 2.4 * (0.25 + 0.1 * at)));
+  });
+  const next = random(99);
+  return [{
+    estimator: "ridge", data: "both", transform: "frobenius", site: "activation", images: 1150,
+    layers: layers.map(({ name, units }, k) => ({ layer: name, units, parents: graph.layers[k].units, dead: Math.floor(units / 29), notes: k === 1 ? ["120 units, 40 parents that are nearly collinear: condition 4.1e+03"] : [] })),
+  }, Float32Array.from(r2), Float32Array.from(r2.map((value) => value - next() ** 6 * 1.6 - 0.03))];
+}
+
+function fakeEquation(graph: GraphInfo, name: string, unit: number, collected: boolean): [EquationInfo, Float32Array] {
+  const at = graph.layers.findIndex((each) => each.name === name);
+  const next = random(at * 1000 + unit + 11);
+  const sources = graph.wirings.filter((w) => w.target === name);
+  if (!collected || !sources.length) return [{ layer: name, unit, equation: null, reason: collected ? "its units read the image itself, so they have no equation" : "nothing is collected yet" }, new Float32Array()];
+  const n = sources.reduce((sum, { cols }) => sum + cols, 0);
+  const parents = Array.from({ length: Math.min(20, n) }, (_, k) => ({ layer: sources[k % sources.length].source, unit: k, standardised: (k % 3 ? 1 : -1) * 0.7 * 0.8 ** k, coefficient: (k % 3 ? 1 : -1) * (0.2 + next()) }));
+  const noise = 0.05 + 0.4 * next();
+  const points = Float32Array.from({ length: 260 }, () => next() + next()).map((x) => 4 * x);
+  return [{
+    layer: name, unit, equation: {
+      estimator: "ridge", linear: true, components: 1, dead: unit % 29 === 28, notes: unit % 5 === 4 ? ["dead: its response is the same for every image"] : [], parents, nParents: n,
+      r2: 1 - noise, heldoutR2: 0.97 - noise, mse: noise * 2, relativeMse: noise, condition: 10 + 4000 * next() ** 3, penalty: 0.0032, noPoints: null,
+    },
+  }, Float32Array.from([...points].flatMap((x) => [x, 4 + (x - 4) * (1 - noise / 2) + 5 * noise * (next() + next() - 1)]))];
+}
+
+function fakeCheck(graph: GraphInfo, done: boolean): CheckInfo {
+  const layers = graph.layers.slice(0, -1).map(({ name }) => name);
+  const depth = layers.map((_, k) => 0.35 + (0.63 * (k + 1)) / layers.length);
+  const row = (name: string, ours: boolean, correlation: number, passes: number) => ({ name, ours, correlation, r2: correlation ** 2 - 0.05, flips: 0.6 * correlation, passes });
+  const rows = (by: number) => [row("SCM equations", true, 0.71 * by, 1), row("local SCM", true, 0.86 * by, 3), row("COAR masks", false, 0.62 * by, 2000), row("gradient", false, 0.58 * by, 3), row("leave-one-out", false, 0.41 * by, 143), row("weight norm", false, 0.12 * by, 0), row("no change", false, 0, 0)];
+  return {
+    cost: { passes: 64, images: 300, draws: 20, seconds: 11.4 },
+    depth: done ? { layers, agreement: depth, accuracy: depth.map((x) => x - 0.02), network: 0.9778, images: 287 } : null,
+    fidelity: done ? { settings: [{ name: "single filters", rows: rows(1) }, { name: "10 % of a layer", rows: rows(0.9) }, { name: "10 % of the network", rows: rows(0.8) }], images: 287, interventions: 60, seconds: 10.2 } : null,
   };
 }
 
@@ -125,6 +167,7 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
   let [collected, revision, cancelled] = [options.collected, 1, false];
   let job: Job | null = null;
   let curve: CurveInfo | null = null;
+  let checked = false;
   const state = () => ({
     version: 1, model: { lenet: "LeNet5", vgg: "VGG-19-BN", resnet: "CIFAR ResNet-20" }[net] ?? net, nFilters: graph.layers.filter((l) => l.kind === "conv").reduce((sum, l) => sum + l.units, 0), nLayers: graph.layers.length, classes,
     devices: [{ name: "cpu", label: "CPU, 8 threads", memory: 16e9, free: 9e9 }, { name: "cuda:0", label: "NVIDIA H100", memory: 80e9, free: 71e9 }],
@@ -153,7 +196,27 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
     importance: ({ rule }) => { const values = fakeImportance(graph, rule, collected); return [{ rule }, [f32(values)], [{ name: "importance", dtype: "float32", shape: [values.length] }]]; },
     edges: ({ wirings }) => [{ source: collected ? "coefficient" : "weight" }, wirings.map((k: number) => u8(fakeEdges(graph, k))), wirings.map((k: number) => ({ name: `wiring ${k}`, dtype: "uint8", shape: [graph.wirings[k].rows, graph.wirings[k].cols] }))],
     unit: ({ layer: name, unit }) => { const [info, weights] = fakeUnit(graph, name, unit, collected); return [info, [f32(weights, 6)], [{ name: "weights", dtype: "float32", shape: [weights.length / (info.weights!.shape[1] * info.weights!.shape[2]), ...info.weights!.shape.slice(1)] }]]; },
-    effect: () => [fakeEffect(model, classes, options.labels, nStrip)],
+    equations: () => {
+      if (!collected) return [{ known: null }];
+      const [known, r2, heldout] = fakeEquations(graph);
+      return [{ known }, [f32(r2), f32(heldout)], ["r2", "heldoutR2"].map((name) => ({ name, dtype: "float32", shape: [r2.length] }))];
+    },
+    equation: ({ layer: name, unit }) => {
+      const [info, points] = fakeEquation(graph, name, unit, collected);
+      return info.equation ? [info, [f32(points)], [{ name: "points", dtype: "float32", shape: [points.length / 2, 2] }]] : [info];
+    },
+    effect: ({ ablated, scale }) => [fakeEffect(ablated ?? model.get("ablated"), scale ?? model.get("scale"), classes, options.labels, nStrip)],
+    predict: ({ ablated, scale, site }) => {
+      if (site !== "activation") return [{ predicted: null, reason: `the equations are about responses at the activation, the intervention is at the ${site}` }];
+      // they foresee less than happens, and for some classes something else
+      const predicted = fakeEffect(ablated, scale, classes, options.labels, 0);
+      const less = 0.55;
+      predicted.change = { ...predicted.change, accuracy: predicted.change.accuracy! * less, loss: predicted.change.loss! * less };
+      predicted.after = { accuracy: predicted.before.accuracy! + predicted.change.accuracy!, loss: predicted.before.loss! + predicted.change.loss! };
+      predicted.flipped = Math.round(predicted.flipped * less);
+      predicted.classes = predicted.classes.map((each, k) => ({ ...each, change: each.change! * less + (k % 3 ? 0 : 0.012 * (1 - scale)), logit: each.logit! * less }));
+      return [{ predicted: options.labels ? predicted : { ...predicted, change: { accuracy: null, accuracySe: null, loss: null, lossSe: null }, after: { accuracy: null, loss: null } } }];
+    },
     images: () => [{ labels: Array.from({ length: nStrip }, (_, k) => (options.labels ? k % 10 : null)), predictions: Array.from({ length: nStrip }, (_, k) => (k === 3 || k === 8 ? 5 : k % 10)) }, [u8(fakeImages(nStrip, side))], [{ name: "images", dtype: "uint8", shape: [nStrip, side, side, 3] }]],
     heatmap: ({ unit }) => {
       const present = [collected, unit !== null, Object.keys(model.get("ablated")).length > 0];
@@ -164,6 +227,8 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
     collect: () => [run("collect", 1437, () => { collected = true; revision++; })],
     prune: ({ percents, rules, repeats }) => [run("prune", 4000, () => { curve = fakeCurve(percents, rules, repeats); })],
     pruning: () => [{ curve }],
+    check: () => [run("check", 640, () => { checked = true; })],
+    checked: () => [collected ? fakeCheck(graph, checked) : { cost: null, reason: "there are no equations yet: collect first", depth: null, fidelity: null }],
     poll: () => [{ job, revision }],
     cancel: () => { cancelled = true; return [{ cancelled: true }]; },
   };

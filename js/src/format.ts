@@ -39,6 +39,10 @@ export function points(share: number | null | undefined, decimals = 1): string {
   return share > 0 ? `+${value}` : minus(value);
 }
 
+export function fixed(x: number | null | undefined, decimals = 2): string {
+  return missing(x) ? MISSING : minus(Number(x.toFixed(decimals)).toFixed(decimals).replace(/^-(0\.?0*)$/, "$1"));
+}
+
 export function fixedSigned(x: number | null | undefined, decimals = 3): string {
   if (missing(x)) return MISSING;
   const value = x.toFixed(decimals);

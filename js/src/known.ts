@@ -1,7 +1,7 @@
-// What the kernel has said about graph, importances, edges, units, images and curve; fetched when asked for, forgotten when it changes.
+// What the kernel has said about graph, importances, edges, units, equations, images, curve and check; fetched when asked for, forgotten when it changes.
 import type { Client, Reply } from "./protocol";
-import type { Images, Unit } from "./records";
-import type { CurveInfo, GraphInfo, ImagesInfo, LayerInfo, UnitInfo } from "./types";
+import type { Equation, Equations, Images, Unit } from "./records";
+import type { CheckInfo, CurveInfo, EquationInfo, EquationsInfo, GraphInfo, ImagesInfo, LayerInfo, UnitInfo } from "./types";
 import { chunks, unitKey } from "./units";
 
 const UNIT_CACHE = 300;
@@ -11,19 +11,22 @@ export class Known {
   graph: GraphInfo | null = null;
   images: Images | null = null;
   curve: CurveInfo | null = null;
+  equations: Equations | null = null;
+  check: CheckInfo | null = null;
   /** One matrix a wiring, by its position in the graph; null until it arrived. */
   edges: (Uint8Array | null)[] = [];
   edgeSource: string | null = null;
 
   private readonly importances = new Map<string, Float32Array | "asked">();
   private readonly units = new Map<string, Promise<Unit>>();
+  private readonly single = new Map<string, Promise<Equation>>();
   private readonly edgesAsked = new Set<number>();
   private readonly offsets = new Map<string, number>();
   private generation = 0;
 
   constructor(
     private readonly client: Client,
-    private readonly emit: (topic: "graph" | "revision" | "importance" | "edges" | "images" | "curve") => void,
+    private readonly emit: (topic: "graph" | "revision" | "importance" | "edges" | "images" | "curve" | "equations" | "check") => void,
     private readonly fail: (error: unknown, what: string) => void,
   ) {}
 
@@ -41,21 +44,20 @@ export class Known {
   }
 
   unit(layer: string, unit: number): Promise<Unit> {
-    const key = unitKey(layer, unit);
-    let wanted = this.units.get(key);
-    if (!wanted) {
-      wanted = this.client.request<UnitInfo>("unit", { layer, unit }).then(({ result, arrays }) => ({ info: result, weights: (arrays[0]?.data as Float32Array) ?? null }));
-      wanted.catch(() => this.units.delete(key));
-      if (this.units.size >= UNIT_CACHE) this.units.delete(this.units.keys().next().value!);
-      this.units.set(key, wanted);
-    }
-    return wanted;
+    return remembered(this.units, unitKey(layer, unit), () =>
+      this.client.request<UnitInfo>("unit", { layer, unit }).then(({ result, arrays }) => ({ info: result, weights: (arrays[0]?.data as Float32Array) ?? null })));
+  }
+
+  equation(layer: string, unit: number): Promise<Equation> {
+    return remembered(this.single, unitKey(layer, unit), () =>
+      this.client.request<EquationInfo>("equation", { layer, unit }).then(({ result, arrays }) => ({ info: result, points: (arrays[0]?.data as Float32Array) ?? new Float32Array() })));
   }
 
   /** Fetches the graph anew and forgets what hangs on it; false if that failed or something newer came between. */
   async renew(): Promise<boolean> {
     const generation = ++this.generation;
     this.units.clear();
+    this.single.clear();
     this.importances.clear();
     try {
       const { result } = await this.client.request<GraphInfo>("graph");
@@ -136,4 +138,37 @@ export class Known {
       })
       .catch((error) => this.fail(error, "Pruning"));
   }
+
+  askEquations(): void {
+    this.client
+      .request<{ known: EquationsInfo | null }>("equations")
+      .then(({ result: { known }, arrays }) => {
+        const values = (name: string) => (arrays.find((array) => array.name === name)?.data as Float32Array) ?? new Float32Array();
+        this.equations = known && { info: known, r2: values("r2"), heldout: values("heldoutR2") };
+        this.emit("equations");
+      })
+      .catch((error) => this.fail(error, "Equations"));
+  }
+
+  askCheck(): void {
+    this.client
+      .request<CheckInfo>("checked")
+      .then(({ result }) => {
+        this.check = result;
+        this.emit("check");
+      })
+      .catch((error) => this.fail(error, "Check"));
+  }
+}
+
+/** What was asked for `key`, asked once; the oldest is forgotten when there are many, and what failed may be asked again. */
+function remembered<T>(cache: Map<string, Promise<T>>, key: string, ask: () => Promise<T>): Promise<T> {
+  let wanted = cache.get(key);
+  if (!wanted) {
+    wanted = ask();
+    wanted.catch(() => cache.delete(key));
+    if (cache.size >= UNIT_CACHE) cache.delete(cache.keys().next().value!);
+    cache.set(key, wanted);
+  }
+  return wanted;
 }

@@ -1,10 +1,21 @@
 // Replies of the kernel with their arrays, as the panels use them.
 import type { Reply } from "./protocol";
-import type { ImagesInfo, MapInfo, UnitInfo } from "./types";
+import type { EquationInfo, EquationsInfo, ImagesInfo, MapInfo, UnitInfo } from "./types";
 
 export interface Unit {
   info: UnitInfo;
   weights: Float32Array | null;
+}
+/** R² of every unit of the layers that have equations, one after the other; NaN for dead units. */
+export interface Equations {
+  info: EquationsInfo;
+  r2: Float32Array;
+  heldout: Float32Array;
+}
+export interface Equation {
+  info: EquationInfo;
+  /** Observed and predicted response, image by image. */
+  points: Float32Array;
 }
 export interface Images {
   info: ImagesInfo;

@@ -9,7 +9,7 @@ export const RULES: [name: string, label: string, hint: string][] = [
 export const ruleLabel = (name: string): string => RULES.find(([rule]) => rule === name)?.[1] ?? name;
 
 export const SITES: [name: string, label: string, hint: string][] = [
-  ["conv", "convolution", "The convolution's output is set to zero; a batch norm's shift after it stays alive."],
-  ["norm", "norm", "The output of the batch norm is set to zero, before the nonlinearity."],
-  ["activation", "activation", "The output after the nonlinearity is set to zero: what removing the filter means."],
+  ["conv", "convolution", "The convolution's own output; a batch norm's shift after it stays alive."],
+  ["norm", "norm", "The output of the batch norm, before the nonlinearity."],
+  ["activation", "activation", "The output after the nonlinearity: at 0 it is as if the filter were removed."],
 ];

@@ -1,18 +1,19 @@
 // What one model's views share: the connection, what the kernel said, and the person's choices (the traits).
-import { EffectWatch } from "./effect";
+import { DoWatch, type Do } from "./effect";
 import { Emitter } from "./emitter";
 import { Known } from "./known";
 import { Client, RequestError } from "./protocol";
-import { heatmapsOf, type Heatmap, type Images, type Message, type Unit } from "./records";
+import { heatmapsOf, type Equation, type Equations, type Heatmap, type Images, type Message, type Unit } from "./records";
 import { countUnits, toggled, without, withUnits } from "./units";
 import {
-  CHOICES, type Choice, type Choices, type CurveInfo, type EffectInfo, type GraphInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
-  type Model, type Units,
+  CHOICES, type CheckInfo, type Choice, type Choices, type CurveInfo, type EffectInfo, type GraphInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
+  type Model, type PredictionInfo, type Units,
 } from "./types";
 
-export type Topic = Choice | "state" | "graph" | "importance" | "edges" | "job" | "effect" | "images" | "curve" | "message" | "revision";
+export type Topic = Choice | "state" | "graph" | "importance" | "edges" | "job" | "effect" | "prediction" | "equations" | "check" | "images" | "curve" | "message" | "revision";
 
 const EFFECT_TIMEOUT = 900_000;
+const EFFECT_DELAY = 60;
 
 export class Session {
   readonly events = new Emitter<Topic>();
@@ -23,11 +24,8 @@ export class Session {
   unreachable = false;
   private readonly known: Known;
   private revision = -1;
-  private readonly effects = new EffectWatch({
-    ask: async (intervention) => (await this.client.request<EffectInfo>("effect", intervention, EFFECT_TIMEOUT)).result,
-    changed: () => this.events.emit("effect"),
-    failed: (error) => this.fail(error, "Effect"),
-  });
+  private readonly effects = this.watch<EffectInfo>("effect", "effect", "Effect", EFFECT_DELAY);
+  private readonly predictions = this.watch<PredictionInfo>("predict", "prediction", "Prediction", 0);
   private readonly handlers: [string, () => void][] = [];
 
   constructor(private readonly model: Model) {
@@ -44,9 +42,18 @@ export class Session {
     this.hello();
   }
 
+  private watch<T>(op: string, topic: Topic, name: string, delay: number): DoWatch<T> {
+    return new DoWatch<T>({
+      ask: async (intervention) => (await this.client.request<T>(op, intervention, EFFECT_TIMEOUT)).result,
+      changed: () => this.events.emit(topic),
+      failed: (error) => this.fail(error, name),
+    }, delay);
+  }
+
   close(): void {
     for (const [event, handler] of this.handlers) this.model.off(event, handler);
     this.effects.stop();
+    this.predictions.stop();
     this.client.close();
     this.events.clear();
   }
@@ -81,8 +88,23 @@ export class Session {
   /** Zeroes all the given units, or restores them if all of them are zeroed already. */
   toggle(units: Units): void {
     const entries = Object.entries(units).filter(([layer]) => !this.layer(layer)?.isOutput);
-    if (entries.length) this.set("ablated", toggled(this.get("ablated") ?? {}, Object.fromEntries(entries)));
+    if (entries.length) {
+      this.set("scale", 0);
+      this.set("ablated", toggled(this.get("ablated") ?? {}, Object.fromEntries(entries)));
+    }
     else if (Object.keys(units).length) this.note("Classes are read, not zeroed: choose a filter.");
+  }
+
+  /** Filters of the selection: classes are read, not set. */
+  get selectedFilters(): Units {
+    return Object.fromEntries(Object.entries(this.get("selected") ?? {}).filter(([layer, list]) => list.length && !this.layer(layer)?.isOutput));
+  }
+
+  /** Scales what is chosen, or else what is selected; `save: false` while the value is under the finger. */
+  scaleTo(scale: number, save: boolean): void {
+    this.set("scale", scale, save);
+    if (!this.zeroed && countUnits(this.selectedFilters)) this.set("ablated", this.selectedFilters, save);
+    else if (save) this.model.save_changes();
   }
 
   get zeroed(): number {
@@ -97,8 +119,21 @@ export class Session {
     return this.effects.waiting;
   }
 
-  private askEffect(): void {
-    this.effects.update(this.get("ablated") ?? {}, this.get("site"), this.zeroed);
+  get prediction(): PredictionInfo | null {
+    return this.predictions.current;
+  }
+
+  get predictionWaiting(): boolean {
+    return this.predictions.waiting;
+  }
+
+  private get intervention(): Do {
+    return { ablated: this.get("ablated") ?? {}, site: this.get("site"), scale: this.get("scale") ?? 0 };
+  }
+
+  private askEffect(dragged = false): void {
+    this.predictions.update(this.kernel?.collected ? this.intervention : { ...this.intervention, ablated: {} }, dragged);
+    this.effects.update(this.intervention, dragged);
   }
 
   // -- what the kernel knows -----------------------------------------------------------------------
@@ -140,9 +175,21 @@ export class Session {
     return this.known.unit(layer, unit);
   }
 
+  get equations(): Equations | null {
+    return this.known.equations;
+  }
+
+  equation(layer: string, unit: number): Promise<Equation> {
+    return this.known.equation(layer, unit);
+  }
+
+  get checked(): CheckInfo | null {
+    return this.known.check;
+  }
+
   async heatmaps(): Promise<Heatmap[]> {
     const [selected] = Object.entries(this.get("selected") ?? {}).filter(([name, list]) => list.length && !this.layer(name)?.isOutput);
-    const args = { image: this.get("image"), layer: this.get("heat_layer"), unit: selected ? selected[1][0] : null, unitLayer: selected ? selected[0] : null, ablated: this.get("ablated") ?? {}, site: this.get("site") };
+    const args = { image: this.get("image"), layer: this.get("heat_layer"), unit: selected ? selected[1][0] : null, unitLayer: selected ? selected[0] : null, ...this.intervention };
     return heatmapsOf(await this.client.request<{ maps: MapInfo[] }>("heatmap", args, 120_000));
   }
 
@@ -173,11 +220,16 @@ export class Session {
     return this.start("prune", args);
   }
 
+  /** Holds the equations against the network. */
+  check(): Promise<unknown> {
+    return this.start("check", {});
+  }
+
   cancel(): Promise<unknown> {
     return this.client.request("cancel").catch((error) => this.fail(error, "Cancel"));
   }
 
-  private start(kind: "collect" | "prune", args: Record<string, unknown>): Promise<unknown> {
+  private start(kind: "collect" | "prune" | "check", args: Record<string, unknown>): Promise<unknown> {
     this.dismiss();
     this.client.watch(true);
     return this.client
@@ -186,7 +238,7 @@ export class Session {
       .then(({ result }) => this.client.watch(this.job?.id !== result.job || this.running))
       .catch((error) => {
         this.client.watch(this.running);
-        this.fail(error, kind === "collect" ? "Collect" : "Prune");
+        this.fail(error, TITLES[kind]);
       });
   }
 
@@ -226,7 +278,8 @@ export class Session {
   // -- what arrives ------------------------------------------------------------------------------------
 
   private onChoice(name: Choice): void {
-    if (name === "ablated" || name === "site") this.askEffect();
+    if (name === "ablated" && !this.zeroed && this.get("scale")) this.set("scale", 0); // the next one chosen is silenced again
+    if (name === "ablated" || name === "site" || name === "scale") this.askEffect(name === "scale");
     this.events.emit(name);
     if (name === "layers") this.known.askEdges(this.get("layers") ?? []);
   }
@@ -239,9 +292,10 @@ export class Session {
     this.client.watch(!ended);
     this.events.emit("job");
     if (!news || !ended) return;
-    if (job.state === "failed") this.say({ kind: "error", text: `${title(job)} failed: ${job.message || job.error || "no reason was given"}` });
-    if (job.state === "cancelled" && job.kind !== "effect") this.note(`${title(job)} was ${job.message || "cancelled"}`);
+    if (job.state === "failed") this.say({ kind: "error", text: `${TITLES[job.kind] ?? job.kind} failed: ${job.message || job.error || "no reason was given"}` });
+    if (job.state === "cancelled" && job.kind !== "effect") this.note(`${TITLES[job.kind] ?? job.kind} was ${job.message || "cancelled"}`);
     if (job.kind === "prune" && job.state === "done") this.known.askCurve();
+    if (job.kind === "check" && job.state === "done") this.known.askCheck();
   }
 
   private onChanged(state: Partial<KernelState> & { revision: number }): void {
@@ -268,10 +322,10 @@ export class Session {
     this.known.askEdges(this.get("layers") ?? []);
     this.askEffect();
     this.known.askCurve();
+    this.known.askEquations();
+    this.known.askCheck();
     if (this.kernel?.nStrip) this.known.askImages();
   }
 }
 
-function title(job: Job): string {
-  return { collect: "Collect", prune: "Pruning", effect: "Effect" }[job.kind] ?? job.kind;
-}
+const TITLES: Record<string, string> = { collect: "Collect", prune: "Pruning", check: "Check", effect: "Effect" };

@@ -8,6 +8,8 @@ export interface Choices {
   selected: Units;
   ablated: Units;
   site: string;
+  /** What the maps of the chosen ("ablated") filters are multiplied by: 0 silences them, 1 leaves them alone. */
+  scale: number;
   rule: string;
   n_edges: number;
   panel: string;
@@ -19,7 +21,7 @@ export interface Choices {
 }
 export type Choice = keyof Choices;
 export const CHOICES: readonly Choice[] = [
-  "layers", "selected", "ablated", "site", "rule", "n_edges", "panel", "image", "heat_layer", "device", "batches", "theme",
+  "layers", "selected", "ablated", "site", "scale", "rule", "n_edges", "panel", "image", "heat_layer", "device", "batches", "theme",
 ];
 
 /** What anywidget hands to the page; the tests and the offline page hand in a small stand-in. */
@@ -34,7 +36,7 @@ export interface Model {
 
 export interface Job {
   id: number;
-  kind: "collect" | "prune" | "effect";
+  kind: "collect" | "prune" | "check" | "effect";
   state: "queued" | "running" | "done" | "cancelled" | "failed";
   done: number;
   total: number | null;
@@ -131,6 +133,8 @@ export interface ClassChange {
 export interface EffectInfo {
   n: number;
   units: Units | number;
+  site?: string;
+  scale?: number;
   before: { accuracy: number | null; loss: number | null };
   after: { accuracy: number | null; loss: number | null };
   change: { accuracy: number | null; accuracySe: number | null; loss: number | null; lossSe: number | null };
@@ -138,6 +142,84 @@ export interface EffectInfo {
   flipped: number;
   strip: { before: Guess; after: Guess }[];
   seconds: number;
+}
+
+/** What the equations answer to a do(), or why they cannot. */
+export interface PredictionInfo {
+  predicted: EffectInfo | null;
+  reason?: string;
+}
+
+export interface EquationLayer {
+  layer: string;
+  units: number;
+  parents: number;
+  dead: number;
+  notes: string[];
+}
+export interface EquationsInfo {
+  estimator: string;
+  data: string;
+  transform: string;
+  site: string;
+  images: number;
+  layers: EquationLayer[];
+}
+export interface Parent {
+  layer: string;
+  unit: number;
+  coefficient: number | null;
+  standardised: number | null;
+}
+export interface EquationInfo {
+  layer: string;
+  unit: number;
+  reason?: string;
+  equation: {
+    estimator: string;
+    linear: boolean;
+    components: number;
+    dead: boolean;
+    notes: string[];
+    parents: Parent[];
+    nParents: number;
+    r2: number | null;
+    heldoutR2: number | null;
+    mse: number | null;
+    relativeMse: number | null;
+    condition: number | null;
+    penalty: number | null;
+    noPoints: string | null;
+  } | null;
+}
+
+/** How far the equations can be believed: what it costs to find out, and what was found. */
+export interface DepthInfo {
+  layers: string[];
+  agreement: (number | null)[];
+  accuracy: (number | null)[];
+  network: number | null;
+  images: number;
+}
+export interface FidelityRow {
+  name: string;
+  ours: boolean;
+  correlation: number | null;
+  r2: number | null;
+  flips: number | null;
+  passes: number | null;
+}
+export interface FidelityInfo {
+  settings: { name: string; rows: FidelityRow[] }[];
+  images: number;
+  interventions: number;
+  seconds: number;
+}
+export interface CheckInfo {
+  cost: { passes: number; images: number; draws: number; seconds: number | null } | null;
+  reason?: string;
+  depth: DepthInfo | null;
+  fidelity: FidelityInfo | null;
 }
 
 export interface ImagesInfo {

@@ -1,6 +1,7 @@
 // One view of the display: the frame around the panels, theme, width, and the line for messages.
 import style from "./style.css";
 import { h, text } from "./dom";
+import { equations } from "./panels/equations";
 import { graph, HELP } from "./panels/graph";
 import { header } from "./panels/header";
 import { heatmaps } from "./panels/heatmaps";
@@ -13,7 +14,7 @@ import { Scope } from "./scope";
 import type { Session } from "./state";
 import { isDark, watchTheme } from "./theme";
 
-const PANELS = [["inspector", "Inspector", inspector], ["interventions", "Interventions", interventions], ["heatmaps", "Heatmaps", heatmaps], ["pruning", "Pruning", pruning]] as const;
+const PANELS = [["inspector", "Inspector", inspector], ["equations", "Equations", equations], ["interventions", "Interventions", interventions], ["heatmaps", "Heatmaps", heatmaps], ["pruning", "Pruning", pruning]] as const;
 const NARROW = 760;
 const MIDDLE = 1100;
 

@@ -17,7 +17,7 @@ def test_collect_does_what_the_explainer_does(page, demo, explainer):
     job = page.run("collect", batches=3)
     assert (job["kind"], job["state"], job["error"]) == ("collect", "done", None)
     alone = CausalCNNExplainer(demo.model, device="cpu")
-    alone.collect_data(demo.test_loader, max_batches=3)
+    alone.collect_data(demo.test_loader, max_batches=3, intervene=0.1)
     alone.learn_structural_equations()
     assert explainer.collection.n_images == alone.collection.n_images == 192
     np.testing.assert_array_equal(

@@ -51,6 +51,9 @@ REFUSED = [
     ("heat_layer", "conv", "Did you mean"),
     ("n_edges", -1, "0 or more"),
     ("batches", -1, "0 or more"),
+    ("scale", 1.5, "0.0 to 1.0"),
+    ("scale", -0.1, "0.0 to 1.0"),
+    ("scale", float("nan"), "0.0 to 1.0"),
     ("image", 12, "0 to 11"),
     ("image", -1, "0 to 11"),
     ("device", "cuda:99", "cuda:99"),
@@ -92,7 +95,7 @@ def test_page_sets_what_python_reads_and_the_other_way_round(page, widget):
 def test_only_choices_and_the_page_itself_are_synced(widget):
     own = {name for name in widget.keys if not name.startswith("_")}
     mine = {
-        "layers", "selected", "ablated", "site", "rule", "n_edges",
+        "layers", "selected", "ablated", "site", "scale", "rule", "n_edges",
         "panel", "image", "heat_layer", "device", "batches", "theme",
     }  # fmt: skip
     assert own - {"layout", "tabbable", "tooltip"} == mine

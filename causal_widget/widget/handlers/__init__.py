@@ -13,21 +13,27 @@ graph                                           layers, wirings, tracedBy
 importance  rule                                float32, one a unit over all layers, NaN if unknown
 edges       wirings: positions in the graph     a uint8 matrix (target unit, source unit) for each
 unit        layer, unit                         response, r2, importance, parents, children, weights
+equations                                       known: the layers; float32 r2, heldoutR2 of all their units
+equation    layer, unit                         equation: its parents; float32 points (observed, predicted)
 images                                          labels, predictions, uint8 pictures of the strip
 heatmap     image, layer, unit?, unitLayer?,    three float32 maps, each with its range
             do
 effect      do                                  accuracy, loss, classes, strip before and after
+predict     do                                  predicted: the same by the equations; or reason: why not
 collect     batches, device?                    job: its number; then events
 prune       percents, rules, repeats, seed      job: its number; then events
 pruning                                         curve: the last finished one
+check       images, draws, seed                 job: its number; then events
+checked                                         cost of a check, and the last one: depth, fidelity
 poll                                            job, revision
 cancel                                          cancelled: whether there was anything
 ==========  ==================================  =====================================================
 
-"do" is ``ablated?: {layer: [unit]}, site?``; without it the person's present choices count. Only the latest
-effect counts: one that is replaced gets the error "Superseded". Events are ``{v: 1, event, ...}``: "job" (at
-most ten a second), "changed" (the state of hello, when the explainer learned something), "refused" (a choice
-that does not exist).
+"do" is ``ablated?: {layer: [unit]}, site?, scale?`` (0 silences, 1 leaves alone); without it the person's
+present choices count. Only the latest effect counts, and the latest prediction: one that is replaced gets the
+error "Superseded". A prediction waits for no effect and no job, only for the first reading of responses.
+Events are ``{v: 1, event, ...}``: "job" (at most ten a second), "changed" (the state of hello, when the
+explainer learned something), "refused" (a choice that does not exist).
 """
 
 from __future__ import annotations
@@ -35,15 +41,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from causal_widget.widget.handlers.checking import check, checked
 from causal_widget.widget.handlers.collecting import check_job, collect
 from causal_widget.widget.handlers.effect import effect
+from causal_widget.widget.handlers.equations import equation, equations
 from causal_widget.widget.handlers.graph import edges, graph, importance
 from causal_widget.widget.handlers.images import heatmap, images
+from causal_widget.widget.handlers.predict import can_predict, predict
 from causal_widget.widget.handlers.pruning import prune, pruning
 from causal_widget.widget.handlers.state import state_data
 from causal_widget.widget.handlers.unit import unit
 from causal_widget.widget.protocol import Reply
-from causal_widget.widget.worker import EFFECT, JOB, MODEL, QUICK, Task
+from causal_widget.widget.worker import EFFECT, JOB, MODEL, PREDICT, QUICK, Task
 
 if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend
@@ -56,24 +65,34 @@ HANDLERS: dict[str, Handler] = {
     "importance": importance,
     "edges": edges,
     "unit": unit,
+    "equations": equations,
+    "equation": equation,
     "pruning": pruning,
     "images": images,
     "heatmap": heatmap,
     "effect": effect,
+    "predict": predict,
     "collect": collect,
     "prune": prune,
+    "check": check,
+    "checked": checked,
 }
 LANES = {
     "graph": QUICK,
     "importance": QUICK,
     "edges": QUICK,
     "unit": QUICK,
+    "equations": QUICK,
+    "equation": QUICK,
     "pruning": QUICK,
     "images": MODEL,
     "heatmap": MODEL,
     "effect": EFFECT,
+    "predict": PREDICT,
     "collect": JOB,
     "prune": JOB,
+    "check": JOB,
+    "checked": QUICK,
 }
 
-__all__ = ["HANDLERS", "IMMEDIATE", "LANES", "Handler", "check_job", "state_data"]
+__all__ = ["HANDLERS", "IMMEDIATE", "LANES", "Handler", "can_predict", "check_job", "state_data"]

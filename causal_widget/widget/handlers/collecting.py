@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from causal_widget.devices import resolve_device
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.explainer import CausalCNNExplainer
+from causal_widget.widget.handlers.checking import check_check
 from causal_widget.widget.job import StoppedError
 from causal_widget.widget.protocol import Reply, Request
 from causal_widget.widget.store import SHOWN_RULES
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend
 
 MAX_REPEATS = 1000
+# share of a layer that is silenced: equations fitted on undisturbed images alone foresee no intervention
+INTERVENE = 0.1
 ENOUGH_IMAGES = 100
 
 
@@ -35,6 +38,9 @@ def check_job(backend: Backend, request: Request) -> None:
         if args["device"] is not None:
             resolve_device(args["device"])
         return
+    if request.op == "check":
+        check_check(backend, args)
+        return
     for percent in args["percents"]:
         if not 0 <= percent <= 100:
             raise ArgumentError(f"percents must be between 0 and 100, got {percent:g}")
@@ -52,7 +58,9 @@ def collect(backend: Backend, task: Task) -> Reply:
     twin = backend.twin(task.request.args["device"] or task.choices.device)
     loader, batches = backend.data.given, task.request.args["batches"]
     try:
-        twin.collect_data(loader, max_batches=batches or None, progress=backend.progress(task))
+        twin.collect_data(
+            loader, max_batches=batches or None, intervene=INTERVENE, progress=backend.progress(task)
+        )
         twin.learn_structural_equations(progress=backend.progress(task))
     except Exception as error:
         raise StoppedError(error, _salvaged(backend, twin)) from error

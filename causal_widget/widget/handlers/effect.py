@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from causal_widget.effects import ClassEffect, Effect, Evaluation, Paired, effect_of, evaluate
+from causal_widget.errors import ArgumentError
 from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.interventions import Intervention
 from causal_widget.widget.data import Strip
@@ -20,7 +21,11 @@ def intervention_of(backend: Backend, task: Task) -> Intervention:
     args, choices = task.request.args, task.choices
     units = choices.ablated if args["ablated"] is None else args["ablated"]
     site = choices.site if args["site"] is None else args["site"]
-    return Intervention(units, 0.0, site).checked(backend.explainer.graph)
+    scale = choices.scale if args["scale"] is None else args["scale"]
+    if not 0 <= scale <= 1:
+        raise ArgumentError(f"scale must be between 0 (silent) and 1 (as it is), got {scale:g}")
+    do = Intervention(units, 0.0, site) if scale == 0 else Intervention(units, site=site, scale=scale)
+    return do.checked(backend.explainer.graph)
 
 
 def effect(backend: Backend, task: Task) -> Reply:
@@ -55,27 +60,30 @@ def _measure(backend: Backend, task: Task, do: Intervention) -> dict[str, Any]:
         baseline,
         device=explainer.device,
     )
-    return _data(found, _strip(explainer, backend.data.shown, do), do)
+    return effect_data(found, _strip(explainer, backend.data.shown, do))
 
 
 def _strip(explainer: CausalCNNExplainer, strip: Strip, do: Intervention) -> list[dict[str, Any]]:
     """Give class and probability of each image of the strip, without and under do()."""
     found = effect_of(explainer.model, explainer.graph, do, strip.loader(), device=explainer.device)
-    both = zip(_answers(found.before), _answers(found.after), strict=True)
+    both = zip(answers(found.before), answers(found.after), strict=True)
     return [{"before": one, "after": other} for one, other in both]
 
 
-def _answers(evaluation: Evaluation) -> list[dict[str, Any]]:
+def answers(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Give the predicted class of each image, and its probability."""
     chosen = evaluation.predictions
     return [{"cls": int(k), "p": float(evaluation.probabilities[i, k])} for i, k in enumerate(chosen)]
 
 
-def _data(found: Effect, strip: list[dict[str, Any]], do: Intervention) -> dict[str, Any]:
-    accuracy, loss = found.accuracy, found.loss
+def effect_data(found: Effect, strip: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give the JSON form of an effect, whoever says it: the network or the equations."""
+    accuracy, loss, do = found.accuracy, found.loss, found.intervention
     return {
         "n": found.n,
         "units": dict(do.units),
         "site": do.site,
+        "scale": 0.0 if do.scale is None else do.scale,
         "before": {"accuracy": found.before.accuracy, "loss": found.before.loss},
         "after": {"accuracy": found.after.accuracy, "loss": found.after.loss},
         "change": {

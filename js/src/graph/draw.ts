@@ -170,8 +170,8 @@ export function paintUnits(pen: Pen, scene: Scene, camera: Camera, ink: Ink, sha
   }
 }
 
-/** A cross over a bare background: readable in grey, at any size. */
-export function paintZeroed(pen: Pen, scene: Scene, camera: Camera, ink: Ink, ablated: Record<string, number[]>): void {
+/** A cross over a bare background, half of it where a filter is only turned down: readable in grey, at any size. */
+export function paintZeroed(pen: Pen, scene: Scene, camera: Camera, ink: Ink, ablated: Record<string, number[]>, scale: number): void {
   for (const [layer, units] of Object.entries(ablated)) {
     const column = scene.plan.columns[scene.plan.index.get(layer) ?? -1];
     if (!column) continue;
@@ -186,10 +186,11 @@ export function paintZeroed(pen: Pen, scene: Scene, camera: Camera, ink: Ink, ab
           dot(pen, x, y, Math.max(5, cell * 0.96), cell > 8);
           continue;
         }
-        pen.moveTo(x - arm, y - arm);
-        pen.lineTo(x + arm, y + arm);
         pen.moveTo(x + arm, y - arm);
         pen.lineTo(x - arm, y + arm);
+        if (scale > 0) continue;
+        pen.moveTo(x - arm, y - arm);
+        pen.lineTo(x + arm, y + arm);
       }
       if (round === 0) {
         pen.fillStyle = ink.back;

@@ -245,7 +245,7 @@ export class GraphView {
     pen.globalAlpha = 1;
     if (camera.scale / this.fitScale > 0.3) for (const [layer, unit] of focus) paintOwn(pen, scene, camera, ink, layer, this.ownEdges(layer, unit));
     this.blit(this.unitLayer);
-    paintZeroed(pen, scene, camera, ink, this.session.get("ablated") ?? {});
+    paintZeroed(pen, scene, camera, ink, this.session.get("ablated") ?? {}, this.session.get("scale") ?? 0);
     unitNumbers(pen, scene.plan, camera, this.width, this.height, (column, unit) => this.numberColour(column, unit));
     this.paintMarks();
     const current = this.hover ? scene.plan.columns[this.hover.column].layer.name : (focus[0]?.[0] ?? null);

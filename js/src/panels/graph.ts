@@ -25,6 +25,12 @@ export function unitName(session: Session, layer: string, unit: number): string 
   return name === undefined ? `${layer} · ${unit}` : `${name}`;
 }
 
+/** The same for a list, with the layer cut to fit and the unit's number whole. */
+export function shortName(session: Session, layer: string, unit: number, length: number): HTMLElement {
+  if (session.layer(layer)?.isOutput) return h("span", { class: "cw-relative-name" }, h("span", {}, unitName(session, layer, unit)));
+  return h("span", { class: "cw-relative-name" }, h("span", {}, abbreviate(layer, length - String(unit).length)), h("b", {}, ` · ${unit}`));
+}
+
 function importanceLine(session: Session, layer: string, unit: number): string {
   const values = session.importance(layer);
   if (session.layer(layer)?.isOutput) return `class ${unit} of ${session.layer(layer)!.units}`;
@@ -66,11 +72,12 @@ function tooltip(session: Session, view: GraphView): { element: HTMLElement; sho
       if (!hit) return;
       const { layer } = view.scene.plan.columns[hit.column];
       const zeroed = session.isAblated(layer.name, hit.unit);
-      const now = `${layer.name} ${hit.unit} ${zeroed} ${session.shownRule}`;
+      const scale = session.get("scale") ?? 0;
+      const now = `${layer.name} ${hit.unit} ${zeroed} ${scale} ${session.shownRule}`;
       if (now !== key) {
         key = now;
         element.replaceChildren(
-          h("b", {}, unitName(session, layer.name, hit.unit)), h("span", { class: "cw-zero-mark" }, zeroed ? " ✕ zeroed" : ""),
+          h("b", {}, unitName(session, layer.name, hit.unit)), h("span", { class: "cw-zero-mark" }, zeroed ? (scale ? ` / times ${number(scale, 2)}` : " ✕ zeroed") : ""),
           h("div", {}, importanceLine(session, layer.name, hit.unit)),
           ...relatives(session, view, layer.name, hit.unit).map(([word, names]) => h("div", {}, h("span", { class: "cw-sub" }, `${word} `), names)),
         );
@@ -84,16 +91,23 @@ function tooltip(session: Session, view: GraphView): { element: HTMLElement; sho
 }
 
 function legend(scope: Scope): HTMLElement {
+  const { session } = scope;
   const ramp = h("span", { class: "cw-ramp" });
   const source = h("span", { test: "cw-edge-source", title: "Relative to the strongest edge between the same two layers" });
   const until = h("span", { class: "cw-until" });
+  const cross = h("i", { class: "cw-cross" });
+  const crossed = h("span");
+  scope.on("scale", () => {
+    text(cross, session.get("scale") ? "/" : "✕");
+    text(crossed, session.get("scale") ? " turned down" : " zeroed");
+  });
   scope.onTheme(() => (ramp.style.background = gradient(sequence(scope.dark))));
   scope.on("edges", () => text(source, scope.session.edgeSource === "weight" ? "edges: weight norm" : scope.session.edgeSource ? "edges: |standardised coefficient|" : ""));
   scope.on(["state", "rule"], () => text(until, scope.session.shownRule === scope.session.get("rule") ? "" : "coloured by L1 norm until you press Collect"));
   return h(
     "div", { class: "cw-legend", test: "cw-legend" },
     h("span", { title: "Colour and size: importance relative to the most important filter of the same layer" }, "low ", h("i", { class: "cw-dot cw-small" }), ramp, h("i", { class: "cw-dot" }), " top of its layer"),
-    h("span", {}, h("i", { class: "cw-cross" }, "✕"), " zeroed"),
+    h("span", {}, cross, crossed),
     h("span", {}, h("i", { class: "cw-ringed" }), " selected"),
     h("span", {}, h("i", { class: "cw-line-in" }), " from parents ", h("i", { class: "cw-line-out" }), " to children"),
     source, until,
@@ -138,7 +152,7 @@ export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   scope.on(["graph", "layers", "edges", "n_edges"], () => view.rebuild());
   scope.on(["importance", "rule"], () => view.repaint());
   scope.on("selected", () => view.revealSelected());
-  scope.on(["selected", "ablated", "state"], () => {
+  scope.on(["selected", "ablated", "scale", "state"], () => {
     view.draw();
     tip.refresh();
   });

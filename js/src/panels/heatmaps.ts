@@ -175,7 +175,7 @@ export function heatmaps(scope: Scope): HTMLElement {
     showImage();
   });
   scope.on(["graph", "heat_layer"], () => options(layer, (session.graph?.layers ?? []).filter((each) => each.kind === "conv").map(({ name }) => [name, name]), session.get("heat_layer") ?? ""));
-  scope.on(["image", "heat_layer", "selected", "ablated", "site", "rule", "panel", "images", "revision"], ask);
+  scope.on(["image", "heat_layer", "selected", "ablated", "site", "scale", "rule", "panel", "images", "revision"], ask);
   scope.onTheme(paint);
   scope.dispose(() => {
     run++;

@@ -1,12 +1,12 @@
 // The selected filter, or filters: weights, response, equation, importance, relatives.
 import { h, text } from "../dom";
-import { abbreviate, count, fixedSigned, number, percent, plural } from "../format";
+import { count, fixedSigned, number, percent, plural } from "../format";
 import { RULES, ruleLabel } from "../rules";
 import type { Scope } from "../scope";
 import type { Unit } from "../records";
 import type { Relative } from "../types";
 import { countUnits, pairs } from "../units";
-import { unitName } from "./graph";
+import { shortName, unitName } from "./graph";
 import { weightsPicture } from "./weights";
 
 const LISTED = 100;
@@ -46,12 +46,7 @@ export function inspector(scope: Scope): HTMLElement {
     bar.style.width = `${Math.round((100 * Math.abs(value ?? 0)) / top)}%`;
     const title = `${layer} · ${unit}: ${standardised === null ? `weight norm ${number(value)}` : `standardised ${number(standardised)}, coefficient ${number(coefficient)}`}`;
     return h("button", { type: "button", class: "cw-relative", title, onclick: () => session.set("selected", { [layer]: [unit] }) },
-      nameOf(layer, unit), h("span", { class: "cw-number" }, standardised === null ? number(value, 2) : fixedSigned(value, 2)), h("span", { class: "cw-relative-bar" }, bar));
-  }
-
-  function nameOf(layer: string, unit: number): HTMLElement {
-    if (session.layer(layer)?.isOutput) return h("span", { class: "cw-relative-name" }, h("span", {}, unitName(session, layer, unit)));
-    return h("span", { class: "cw-relative-name" }, h("span", {}, abbreviate(layer, 14 - String(unit).length)), h("b", {}, ` · ${unit}`));
+      shortName(session, layer, unit, 14), h("span", { class: "cw-number" }, standardised === null ? number(value, 2) : fixedSigned(value, 2)), h("span", { class: "cw-relative-bar" }, bar));
   }
 
   function relatives(element: HTMLElement, list: Relative[], none: string): void {

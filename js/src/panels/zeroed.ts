@@ -10,7 +10,8 @@ const SHOWN = 60;
 function summary(session: Session): string {
   const { effect, zeroed } = session;
   if (!zeroed) return "Nothing is zeroed";
-  const what = `${count(zeroed)} zeroed`;
+  const scale = session.get("scale") ?? 0;
+  const what = scale ? `${count(zeroed)} × ${scale.toFixed(2)}` : `${count(zeroed)} zeroed`;
   if (!effect) return session.effectWaiting ? `${what} · measuring …` : what;
   const { accuracy, accuracySe } = effect.change;
   if (accuracy === null) return `${what} · ${plural(effect.flipped, "prediction")} changed`;
@@ -47,6 +48,6 @@ export function zeroed(scope: Scope): HTMLElement {
   }
 
   scope.on("ablated", list);
-  scope.on(["ablated", "effect"], update);
+  scope.on(["ablated", "scale", "effect"], update);
   return h("section", { class: "cw-zeroed", "aria-label": "Zeroed filters" }, h("div", { class: "cw-section-head" }, line, clear), chips);
 }
