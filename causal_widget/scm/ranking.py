@@ -308,7 +308,7 @@ def _costs(
         if name not in costs:
             costs[name] = torch.zeros(model.graph.layer(name).units, draws.shape[1], dtype=torch.float64)
         costs[name][units].addmm_(change, draws[images])
-    return {name: total / responses.n_images for name, total in costs.items()}
+    return {name: total / len(draws) for name, total in costs.items()}
 
 
 def _interval(samples: Float64[np.ndarray, "unit draw"], level: float) -> tuple[Array, Array]:

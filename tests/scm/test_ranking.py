@@ -115,7 +115,9 @@ def test_the_same_seed_gives_the_same_intervals(scm, rows):
 
 def test_it_says_itself(scm, rows):
     found = scm.ranking(by="loss", images=rows, bootstrap=20)
-    assert "27 units in 5 layers by the rise of the loss on 80 images" in repr(found)
+    assert "27 units in 5 layers by the rise of the loss that the equations foresee on 80 images" in repr(
+        found
+    )
     assert "95% interval" in repr(found)
     assert (found.table()["drop"].diff().dropna() <= 0).all()
     assert "<table" in found._repr_html_()

@@ -158,13 +158,14 @@ class LocalCoefficients:
                 answer[first : first + SLICE] -= np.einsum("mu,iuo->imo", weighted, part, optimize=True)
         return np.asarray(answer)
 
-    def effects(self) -> Float64[np.ndarray, "image unit outcome"]:
-        """Foresee the change for every single unit silenced alone."""
+    def effects(self, layer: str | None = None) -> Float64[np.ndarray, "image unit outcome"]:
+        """Foresee the change for every single unit silenced alone, of one layer or of all."""
+        columns = slice(None) if layer is None else self.columns[self.graph.layer(layer).name]
         intercepts, slopes = self._weights(np.array([1 / self.contexts.units]))
         total = np.tensordot(intercepts[0], self.intercept, axes=1)[:, None]
         for slope, part in zip(slopes[0], self.scale, strict=True):
             if slope:
-                total = total - slope * part.astype(np.float64)
+                total = total - slope * part[:, columns].astype(np.float64)
         return np.asarray(total)
 
     def _weights(

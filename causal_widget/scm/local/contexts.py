@@ -96,7 +96,8 @@ def checked_contexts(fractions: object, passes: object, units: int) -> Contexts:
         size = _size(share, units)
         first, before = merged.get(size, (share, 0))
         merged[size] = (first, before + count) if size else (0.0, 1)
-    return Contexts(*(tuple(column) for column in zip(*merged.values(), strict=True)), units)
+    kept = list(merged.values())
+    return Contexts(tuple(share for share, _ in kept), tuple(count for _, count in kept), units)
 
 
 def _size(share: float, units: int) -> int:

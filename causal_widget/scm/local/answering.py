@@ -1,0 +1,131 @@
+"""A causal model's questions, answered by coefficients local to each image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from causal_widget.devices import resolve_device
+from causal_widget.errors import ArgumentError, OrderError
+from causal_widget.guard import bare
+from causal_widget.jobs import Progress, bar
+from causal_widget.responses import Source, batches
+from causal_widget.scm.local.coefficients import LocalCoefficients
+from causal_widget.scm.local.fitting import FRACTIONS, PASSES, local_coefficients
+
+if TYPE_CHECKING:
+    from causal_widget.scm.model import StructuralCausalModel
+
+__all__ = ["MOST_CLASSES", "HeldOut", "answers_locally", "local_for", "local_of"]
+
+MOST_CLASSES = 32  # each class is one more backward pass
+
+
+def answers_locally(model: StructuralCausalModel, images: Any) -> bool:
+    """Say whether a question about these images is answered locally where nobody chose.
+
+    It is where the network is attached, the images themselves are given (or None, the held-out ones) and not
+    their responses alone, and there are at most `MOST_CLASSES` classes.
+    """
+    given = isinstance(images, Mapping)
+    return model.source is not None and not given and model.graph.output.units <= MOST_CLASSES
+
+
+def local_of(
+    model: StructuralCausalModel,
+    images: Any = None,
+    outcomes: object = "all",
+    *,
+    fractions: object = FRACTIONS,
+    passes: object = PASSES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> LocalCoefficients:
+    """Measure the local coefficients of some images at the site of the causal model.
+
+    Parameters
+    ----------
+    model
+        The causal model; its network must be attached.
+    images
+        A tensor of images or a single one, a loader, or None: the held-out images.
+    outcomes, fractions, passes, seed, progress
+        As for `local_coefficients`.
+
+    Raises
+    ------
+    OrderError
+        If no network is attached.
+    ArgumentError
+        If responses are given: gradients need the images.
+    """
+    source = model.source
+    if source is None:
+        raise OrderError(
+            "local coefficients are gradients of the network, and none is attached to this causal model: "
+            "attach(model, loader) first"
+        )
+    if isinstance(images, Mapping):
+        raise ArgumentError(
+            f"local coefficients are measured on images, got {type(images).__name__}: give the images "
+            'themselves, or answer="equations"'
+        )
+    if isinstance(images, Tensor) and images.ndim == len(model.graph.example_shape):
+        images = images[None]
+    return local_coefficients(
+        source.model,
+        model.graph,
+        HeldOut(source) if images is None else images,
+        outcomes=outcomes,
+        site=model.site,
+        fractions=fractions,
+        passes=passes,
+        seed=seed,
+        device=resolve_device(source.device, bare(source.model)),
+        progress=progress or bar("local coefficients"),
+    )
+
+
+def local_for(model: StructuralCausalModel, images: Any, units: int) -> LocalCoefficients:
+    """Give coefficients of all classes for a set of so many units; those of the held-out images are kept.
+
+    Only the two shares of silenced units next to the set's own are measured, which is what the answer is read
+    from.
+    """
+    chosen = _neighbours(units / sum(layer.units for layer in model.graph.layers if not layer.is_output))
+    key = f"local {chosen}"
+    if images is None and key in model.remembered:
+        kept: LocalCoefficients = model.remembered[key]
+        return kept
+    passes = tuple(PASSES[FRACTIONS.index(one)] for one in chosen)
+    found = local_of(model, images, fractions=chosen, passes=passes)
+    if images is None:
+        model.remembered[key] = found
+    return found
+
+
+def _neighbours(share: float) -> tuple[float, ...]:
+    """Give 0 and the measured shares on both sides of one."""
+    above = min(int(np.searchsorted(FRACTIONS[1:], share)) + 1, len(FRACTIONS) - 1)
+    return tuple(sorted({0.0, FRACTIONS[above - 1], FRACTIONS[above]}))
+
+
+class HeldOut:
+    """A source's held-out images as a loader; all its images where none were held out."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor] | Tensor]:
+        source = self._source
+        for batch in batches(source.loader, None, source.max_batches):
+            index = np.arange(batch.first, batch.first + len(batch.images))
+            apart = source.split.held_out(index) if source.holdout else np.ones(len(index), dtype=bool)
+            rows = torch.from_numpy(np.flatnonzero(apart)).to(batch.images.device)
+            if len(rows):
+                images = batch.images[rows]
+                yield images if batch.labels is None else (images, batch.labels[rows])

@@ -1,0 +1,146 @@
+"""What answers do(): the equations or coefficients local to each image, and when which."""
+
+import numpy as np
+import pytest
+import torch
+
+from causal_widget.errors import ArgumentError, OrderError, UnknownNameError
+from causal_widget.interventions import Intervention, intervene
+from causal_widget.responses import collect
+from causal_widget.samples import digits
+from causal_widget.scm import fit
+from causal_widget.scm.local import local_coefficients
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return digits()
+
+
+@pytest.fixture(scope="module")
+def scm(demo):
+    return fit(collect(demo.model, demo.train_loader, intervene=0.1, holdout=0.1))
+
+
+@pytest.fixture(scope="module")
+def images(demo):
+    return next(iter(demo.test_loader))
+
+
+def network_under(demo, scm, units, images):
+    with intervene(demo.model, scm.graph, Intervention(units)) as model:
+        return model(images).double().numpy()
+
+
+def test_nobody_chose_and_images_are_given_so_the_answer_is_local(demo, scm, images):
+    x, _ = images
+    found = scm.do({"conv2": [4]}).predict(x)
+    # an oracle without any context but the two that a single unit of 88 lies between
+    by_hand = local_coefficients(
+        demo.model, scm.graph, x, outcomes="all", fractions=(0, 0.02), passes=(1, 6)
+    ).predict({"conv2": [4]})
+    with torch.no_grad():
+        own = demo.model(x).double().numpy()
+    np.testing.assert_allclose(found.logits, own + by_hand, atol=1e-5)
+
+
+def test_the_local_answer_is_nearer_to_the_network_than_the_equations(demo, scm, images):
+    x, _ = images
+    errors = {"local": 0.0, "equations": 0.0}
+    for unit in range(16):
+        truth = network_under(demo, scm, {"conv2": [unit]}, x)
+        for answer in errors:
+            found = scm.do({"conv2": [unit]}, answer=answer).predict(x).logits
+            errors[answer] += float(((found - truth) ** 2).sum())
+    assert errors["local"] < 0.5 * errors["equations"]
+
+
+@pytest.mark.parametrize("answer", ["local", "equations", None])
+def test_without_an_intervention_the_answer_is_the_networks_own(scm, demo, images, answer):
+    x, _ = images
+    with torch.no_grad():
+        own = demo.model(x).double().numpy()
+    assert (scm.do({}, answer=answer).predict(x).logits == own).all()
+
+
+def test_responses_alone_are_answered_by_the_equations(scm, images):
+    x, _ = images
+    rows = scm.responses(x)
+    asked = scm.do({"conv1": [2]})
+    assert (asked.answered_by(rows), asked.answered_by(x)) == ("equations", "local")
+    by_name = scm.do({"conv1": [2]}, answer="equations").predict(x).logits
+    assert (asked.predict(rows).logits == by_name).all()
+
+
+def test_the_equations_answer_what_local_coefficients_cannot(scm, images):
+    x, _ = images
+    asked = scm.do({"conv1": [2]})
+    assert asked.answered_by(x, noise="zero") == "equations"
+    assert asked.answered_by(x, outcome="fc1") == "equations"
+    local = scm.do({"conv1": [2]}, answer="local")
+    with pytest.raises(ArgumentError, match="outcome='fc1'"):
+        local.predict(x, outcome="fc1")
+    with pytest.raises(ArgumentError, match="noise='zero'"):
+        local.predict(x, noise="zero")
+    with pytest.raises(ArgumentError, match="measured on images, got ResponseSet"):
+        local.predict(scm.responses(x))
+
+
+def test_held_out_images_are_measured_once_for_sets_of_a_size(scm):
+    first = scm.do({"conv2": [4]}).predict()
+    n = len([key for key in scm.remembered if str(key).startswith("local")])
+    second = scm.do({"conv2": [5]}).predict()
+    assert len([key for key in scm.remembered if str(key).startswith("local")]) == n
+    assert (first.labels == scm.responses().labels).all()
+    np.testing.assert_allclose(
+        first.logits - scm.do({"conv2": [4]}).change(), second.logits - scm.do({"conv2": [5]}).change()
+    )
+
+
+@pytest.mark.parametrize("by", ["loss", "margin", "accuracy"])
+def test_a_local_ranking_is_that_of_a_loop_over_units(scm, by):
+    found = scm.ranking("conv2", by, bootstrap=20)
+    assert found.answer == "local"
+    baseline = scm.do({}).predict()
+
+    def measure(one):
+        rows = np.arange(one.n)
+        others = one.logits.copy()
+        others[rows, one.labels] = -np.inf
+        margin = one.logits[rows, one.labels] - others.max(axis=1)
+        return {"loss": one.losses, "margin": margin, "accuracy": one.correct.astype(float)}[by].mean()
+
+    sign = 1 if by == "loss" else -1
+    drops = [sign * (measure(scm.do({"conv2": [u]}).predict()) - measure(baseline)) for u in range(16)]
+    np.testing.assert_allclose(found.layers["conv2"].drop, drops, atol=1e-9)
+
+
+def test_the_papers_ranking_stays_by_name(scm):
+    found = scm.ranking("conv2", "loss", answer="equations", bootstrap=0)
+    assert "the equations foresee" in repr(found)
+    np.testing.assert_allclose(
+        found.layers["conv2"].drop,
+        scm.silencing_losses().loss["conv2"] - scm.silencing_losses().baseline["loss"],
+    )
+
+
+def test_a_local_counterfactual_keeps_the_image(scm, images):
+    x, _ = images
+    found = scm.counterfactual(x[3], {"conv2": [4]})
+    assert found.n == 1
+    np.testing.assert_allclose(found.change, scm.do({"conv2": [4]}).change(x[3:4]), atol=1e-12)
+
+
+def test_words_that_are_no_answer(scm, demo):
+    with pytest.raises(UnknownNameError, match='answer "locale" is not known.*Did you mean "local"'):
+        scm.do({"conv1": [0]}, answer="locale")
+    with pytest.raises(UnknownNameError, match='answer "equation" is not known'):
+        scm.ranking("conv2", "loss", answer="equation")
+
+
+def test_without_a_network_the_local_answer_says_what_to_do(demo):
+    found = fit(collect(demo.model, demo.train_loader, max_batches=4))
+    object.__setattr__(found, "source", None)
+    x, _ = next(iter(demo.test_loader))
+    with pytest.raises(OrderError, match=r"attach\(model, loader\) first"):
+        found.do({"conv1": [0]}, answer="local").predict(x)
