@@ -1,0 +1,28 @@
+"""How far to believe a causal model: its answers to do() and on other images, against the network's own."""
+
+from causal_widget.evaluation.coar import Coar, coar_of, ridge_of
+from causal_widget.evaluation.fidelity import Fidelity, fidelity
+from causal_widget.evaluation.foreseen import Foreseen, from_logits, scored
+from causal_widget.evaluation.kinds import KINDS
+from causal_widget.evaluation.methods import METHODS, by_equations, by_local, of_local
+from causal_widget.evaluation.scores import Score
+from causal_widget.evaluation.truth import Truth, truth_under
+
+__all__ = [
+    "KINDS",
+    "METHODS",
+    "Coar",
+    "Fidelity",
+    "Foreseen",
+    "Score",
+    "Truth",
+    "by_equations",
+    "by_local",
+    "coar_of",
+    "fidelity",
+    "from_logits",
+    "of_local",
+    "ridge_of",
+    "scored",
+    "truth_under",
+]
