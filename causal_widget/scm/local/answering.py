@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_CLASSES", "HeldOut", "answers_locally", "local_for", "local_of"]
 
 MOST_CLASSES = 32  # each class is one more backward pass
+BATCH = 64
 
 
 def answers_locally(model: StructuralCausalModel, images: Any) -> bool:
@@ -120,7 +121,18 @@ class HeldOut:
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor] | Tensor]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """Gather the images into full batches: a small one costs as many calls."""
+        waiting: list[tuple[Tensor, ...]] = []
+        for part in self._parts():
+            waiting.append(part)
+            if sum(len(one[0]) for one in waiting) >= BATCH:
+                yield _joined(waiting)
+                waiting = []
+        if waiting:
+            yield _joined(waiting)
+
+    def _parts(self) -> Iterator[tuple[Tensor, ...]]:
         source = self._source
         for batch in batches(source.loader, None, source.max_batches):
             index = np.arange(batch.first, batch.first + len(batch.images))
@@ -128,4 +140,8 @@ class HeldOut:
             rows = torch.from_numpy(np.flatnonzero(apart)).to(batch.images.device)
             if len(rows):
                 images = batch.images[rows]
-                yield images if batch.labels is None else (images, batch.labels[rows])
+                yield (images,) if batch.labels is None else (images, batch.labels[rows])
+
+
+def _joined(parts: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    return tuple(torch.cat(same) for same in zip(*parts, strict=True))
