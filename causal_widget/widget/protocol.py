@@ -117,6 +117,7 @@ _DO = {
     "site": _Field(_optional(_text), None),
     "scale": _Field(_optional(_number), None),
 }
+_CHECK = {"images": _Field(_natural, 64), "draws": _Field(_natural, 10)}
 ARGUMENTS: dict[str, dict[str, _Field]] = {
     "hello": {},
     "graph": {},
@@ -144,12 +145,8 @@ ARGUMENTS: dict[str, dict[str, _Field]] = {
         "seed": _Field(_natural, 0),
     },
     "pruning": {},
-    "check": {
-        "images": _Field(_natural, 0),
-        "draws": _Field(_natural, 20),
-        "seed": _Field(_natural, 0),
-    },
-    "checked": {},
+    "check": {**_CHECK, "seed": _Field(_natural, 0)},
+    "checked": dict(_CHECK),
     "poll": {},
 }
 

@@ -211,13 +211,14 @@ export interface FidelityRow {
 }
 export interface FidelityInfo {
   settings: { name: string; rows: FidelityRow[] }[];
+  skipped: { name: string; why: string }[];
   images: number;
   interventions: number;
   seconds: number;
 }
 export interface CheckInfo {
-  cost: { passes: number; images: number; draws: number; seconds: number | null } | null;
-  reason?: string;
+  cost: { passes: number; images: number; draws: number; seconds: number | null; labelled: boolean } | null;
+  reason?: string | null;
   depth: DepthInfo | null;
   fidelity: FidelityInfo | null;
 }

@@ -24,7 +24,7 @@ collect     batches, device?                    job: its number; then events
 prune       percents, rules, repeats, seed      job: its number; then events
 pruning                                         curve: the last finished one
 check       images, draws, seed                 job: its number; then events
-checked                                         cost of a check, and the last one: depth, fidelity
+checked     images, draws                       cost of such a check; the last one: depth, fidelity
 poll                                            job, revision
 cancel                                          cancelled: whether there was anything
 ==========  ==================================  =====================================================

@@ -14,7 +14,7 @@ const COLUMNS = [
 ] as const;
 
 function line({ name, ours, correlation, r2, flips, passes }: FidelityRow, best: number): HTMLElement {
-  const cells = [fixed(correlation), fixed(r2), percent(flips, 0), count(passes)];
+  const cells = [fixed(correlation), r2 !== null && r2 < -1 ? "< −1" : fixed(r2), percent(flips, 0), count(passes)];
   return h("tr", { class: ours ? "cw-ours" : null }, h("th", { scope: "row", title: name }, ours ? "◆ " : "", name), ...cells.map((value, k) => h("td", { class: k === 0 && correlation !== null && correlation === best ? "cw-best" : null }, value)));
 }
 
@@ -50,8 +50,9 @@ export function check(scope: Scope): HTMLElement {
   function said(): string {
     const known = session.checked;
     if (!known?.cost) return known?.reason ?? "";
-    const { passes, images, draws, seconds } = known.cost;
-    return `Costs ${plural(passes, "forward pass", "forward passes")} of ${plural(images, "image")}: ${plural(draws, "random intervention")} of each kind on the network itself${seconds === null ? "" : `, about ${duration(seconds)}`}.`;
+    const { passes, images, draws, seconds, labelled } = known.cost;
+    if (!labelled) return "The images have no labels: only the agreement with the network can be checked.";
+    return `Costs about ${count(passes)} forward passes of one image${seconds === null ? "" : `, ${duration(Math.max(1, seconds))}`}: ${plural(images, "image")} under ${draws} random interventions of each kind, by the network itself and by every method.`;
   }
 
   function update(): void {
@@ -78,7 +79,7 @@ export function check(scope: Scope): HTMLElement {
       options(setting, fidelity.settings.map(({ name }, k) => [String(k), name]), setting.value || "0");
       table();
       parts.push(h("h4", {}, "Do they foresee what do() does?"), h("div", { class: "cw-field" }, h("label", { for: settingId }, "Silenced"), setting), rows,
-        h("p", { class: "cw-sub" }, `◆ ours. ${plural(fidelity.interventions, "intervention")} on ${plural(fidelity.images, "image")}, measured in ${duration(fidelity.seconds)}.`));
+        h("p", { class: "cw-sub" }, [`◆ ours. ${plural(fidelity.interventions, "intervention")} on ${plural(fidelity.images, "image")}, in ${duration(fidelity.seconds)}.`, ...fidelity.skipped.map(({ name, why }) => `${name} left out: ${why}.`)].join(" ")));
     }
     if (depth) parts.push(h("h4", {}, "Do they carry? Observed up to a layer, the rest by equations"), depthChart(depth));
     if (!parts.length) parts.push(h("div", { class: "cw-placeholder", test: "cw-check-empty" }, h("b", {}, "Not checked yet"), h("span", {}, "Equations that fit well may still be wrong about interventions. Check silences filters at random, and compares what the equations said with what the network did.")));
