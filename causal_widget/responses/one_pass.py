@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from causal_widget.jobs import Progress
@@ -171,7 +173,8 @@ class Pass:
         check_range(batch.labels, batch.index, seen.source.graph.output.units)
         index = np.arange(batch.first, batch.first + len(batch.images))
         found = self._reader.read(batch.images, batch.index)
-        actual, beside = None, ()
+        actual: Rows | None = None
+        beside: tuple[NDArray[Any], ...] = ()
         if seen.randomised is not None:
             draw = seen.randomised.draw(seen.source.graph, index)
             actual = self._reader.read_under(batch.images, batch.index, draw, found)
