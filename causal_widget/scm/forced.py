@@ -60,7 +60,7 @@ def forced(model: StructuralCausalModel, intervention: Intervention) -> Forced:
     Raises
     ------
     OrderError
-        If the value is not zero and no network is attached, whose transform would say its response.
+        If the value is not zero and the transform, which would say its response, is not known.
     """
     columns, values = {}, {}
     for layer in model.graph.layers:
@@ -75,12 +75,12 @@ def _constant(model: StructuralCausalModel, layer: Layer, value: float) -> Float
     """Give the response of a layer's units to maps that are `value` everywhere."""
     if value == 0:
         return model.silent[layer.name]
-    if model.source is None:
+    if model.phi is None:
         raise OrderError(
-            f"the response of a map that is {value:g} everywhere is the transform's to say, and no network "
-            "is attached; attach(model) first, or set to 0"
+            f"the response of a map that is {value:g} everywhere is the transform's to say, which is not "
+            "known here; attach(model, transform=...) first, or set to 0"
         )
-    transform = model.source.transform.at(layer.name)
+    transform = model.phi.at(layer.name)
     maps = as_maps(layer, torch.full((1, *layer.shape), value))
     return np.asarray(transform(maps).double().numpy().ravel())
 

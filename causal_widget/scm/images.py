@@ -36,6 +36,10 @@ def responses_of(model: StructuralCausalModel, images: Any = None) -> ResponseSe
         known = model.remembered
         if "heldout" not in known:
             source = _source(model, "the held-out images")
+            if source.loader is None:
+                raise OrderError(
+                    "the network was attached without a loader: attach(model, loader), or give images"
+                )
             if not source.holdout:
                 raise OrderError(
                     "no images were held out when this model's were collected (holdout=0): give images"

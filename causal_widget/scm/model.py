@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float64
+from torch import nn
 
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.graph import FilterGraph
 from causal_widget.responses import ResponseSet
+from causal_widget.responses.transforms import MapFunction, Transform
 from causal_widget.scm.counterfactual import Counterfactual, counterfactual
 from causal_widget.scm.do import Chosen, Submodel, do
 from causal_widget.scm.equations import LayerEquations
@@ -24,11 +28,13 @@ from causal_widget.scm.local import LocalCoefficients
 from causal_widget.scm.local.answering import local_of
 from causal_widget.scm.ranking import Ranking, ranking
 from causal_widget.scm.sanity import Sanity, sanity
+from causal_widget.scm.saving import attach, load, save
 from causal_widget.scm.silencing import SilencingLosses, silencing_losses
 from causal_widget.scm.total import TotalEffects, total_effects
 
 if TYPE_CHECKING:
     from causal_widget.responses.source import Source
+    from causal_widget.responses.split import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +63,9 @@ class StructuralCausalModel:
         The response of a map of zeros, by layer: (column,); where left out, 0.
     source
         The network and its images, from which responses are read; None where it is not attached.
+    phi, split
+        The transform itself, with what it learned from the images, and how those were split; where left out,
+        the source's.
     remembered
         What was computed once and is asked for again: held-out responses, total derivatives.
     """
@@ -74,6 +83,8 @@ class StructuralCausalModel:
     components: Mapping[str, int] = field(default_factory=dict, repr=False)
     silent: Mapping[str, Float64[np.ndarray, " column"]] = field(default_factory=dict, repr=False)
     source: Source | None = field(default=None, repr=False)
+    phi: Transform | None = field(default=None, repr=False)
+    split: Split | None = field(default=None, repr=False)
     remembered: dict[str, Any] = field(default_factory=dict, repr=False, init=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +98,9 @@ class StructuralCausalModel:
         object.__setattr__(self, "equations", Equations(self.equations))
         object.__setattr__(self, "components", components)
         object.__setattr__(self, "silent", silent)
+        if self.source is not None:
+            object.__setattr__(self, "phi", self.phi or self.source.transform)
+            object.__setattr__(self, "split", self.split or self.source.split)
 
     def __getitem__(self, layer: str) -> JudgedEquations:
         """Return the equations of a layer.
@@ -228,6 +242,27 @@ class StructuralCausalModel:
     def sanity(self, images: Any = None) -> Sanity:
         """Return how well the equations predict the network; see `causal_widget.scm.sanity.sanity`."""
         return sanity(self, images)
+
+    def save(self, path: str | Path) -> Path:
+        """Save to one safetensors file; see `causal_widget.scm.saving.save`."""
+        return save(self, path)
+
+    @staticmethod
+    def load(path: str | Path, model: nn.Module | None = None, loader: Any = None) -> StructuralCausalModel:
+        """Load what `save` wrote, and attach a network; see `causal_widget.scm.saving.load`."""
+        return load(path, model, loader)
+
+    def attach(
+        self,
+        model: nn.Module,
+        loader: Any = None,
+        *,
+        transform: str | Transform | MapFunction | None = None,
+        device: str | torch.device | None = None,
+        max_batches: int | None = None,
+    ) -> StructuralCausalModel:
+        """Return the same with its network attached; see `causal_widget.scm.saving.attach`."""
+        return attach(self, model, loader, transform=transform, device=device, max_batches=max_batches)
 
     def table(self) -> pd.DataFrame:
         """Return a row an equation: layer, unit, parents, R2, held-out R2, errors, condition, rank, dead."""
