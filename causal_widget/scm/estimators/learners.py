@@ -109,12 +109,14 @@ def _forest(x: Array, y: Array, bits: bool, seed: int, check: Check) -> Function
     kind = RandomForestClassifier if bits else RandomForestRegressor
     forest = kind(n_estimators=100, max_features=1 / 3, min_samples_leaf=2, random_state=seed, n_jobs=-1)
     check()
-    return Fitted((forest.fit(x, y[:, 0] if y.shape[1] == 1 else y),), y.shape[1])
+    forest.fit(x, y[:, 0] if y.shape[1] == 1 else y)
+    # threads would add the trees up in another order every time
+    return Fitted((forest.set_params(n_jobs=1),), y.shape[1])
 
 
 def _boosting(x: Array, y: Array, bits: bool, seed: int, check: Check) -> Function:
     kind = HistGradientBoostingClassifier if bits else HistGradientBoostingRegressor
-    return _one_a_child(kind(random_state=seed), x, y, check)
+    return _one_a_child(kind(max_iter=50, max_leaf_nodes=15, random_state=seed), x, y, check)
 
 
 def _one_a_child(estimator: Any, x: Array, y: Array, check: Check) -> Function:
@@ -160,7 +162,9 @@ _ALL = (
     Learner("logistic", "Logistic regression of bits.", _logistic, bits_only=True),
     Learner("svm", "Linear support vector machine; of bits with Platt's probabilities.", _svm),
     Learner("random_forest", "100 trees for all children together.", _forest),
-    Learner("gradient_boosting", "Gradient boosting over histograms, child by child.", _boosting),
+    Learner(
+        "gradient_boosting", "Gradient boosting of 50 small trees over histograms, child by child.", _boosting
+    ),
     Learner("mlp", f"A network with {HIDDEN} hidden units, beside a linear equation.", _mlp),
 )
 LEARNERS: Mapping[str, Learner] = {one.name: one for one in _ALL}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.responses import Collection, RawResponses, Reading
@@ -121,7 +123,12 @@ class RawFitter:
         alive = ~columns.dead
         if bits:
             alive &= np.minimum(train.y.sum(axis=0), (1 - train.y).sum(axis=0)) >= RARE
-        groups = tuple(group for reading in readings for group in self._groups(reading, train, alive, bits))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            groups = tuple(
+                group for reading in readings for group in self._groups(reading, train, alive, bits)
+            )
+        unfinished = sum(issubclass(one.category, ConvergenceWarning) for one in caught)
         answer = _answers(groups, mean)
         quality = {"train": _quality(answer, train, columns.dead, bits)}
         sources = readings[0].sources
@@ -144,7 +151,7 @@ class RawFitter:
             interventional_mse=quality["interventional"].mse,
             n_parents=_n_parents(readings, len(mean)),
             dead=np.flatnonzero(columns.dead),
-            notes=self._notes(target, quality, alive & ~columns.dead, bits),
+            notes=self._notes(target, quality, alive | columns.dead, bits, unfinished),
             data=self._evidence.data,
             estimator=self._learner.name,
             mean=mean,
@@ -162,7 +169,12 @@ class RawFitter:
                 yield Group(parents, kept, function)
 
     def _notes(
-        self, target: str, quality: dict[str, _Quality], learned: NDArray[np.bool_], bits: bool
+        self,
+        target: str,
+        quality: dict[str, _Quality],
+        common: NDArray[np.bool_],
+        bits: bool,
+        unfinished: int,
     ) -> tuple[str, ...]:
         evidence = self._evidence
         columns, readings = evidence.children(target), evidence.layout.readings[target]
@@ -171,9 +183,11 @@ class RawFitter:
         most = max(reading.parents.shape[1] for reading in readings)
         if evidence.count <= most:
             notes.append(few_images(evidence.count, most, None))
-        rare = int((~learned & ~columns.dead).sum())
+        rare = int((~common).sum())
         if bits and rare:
             notes.append(f"{rare} unit(s) change in fewer than {RARE} images: their mean is their equation.")
+        if unfinished:
+            notes.append(f"{unfinished} fit(s) stopped before they had converged.")
         return tuple(notes)
 
 

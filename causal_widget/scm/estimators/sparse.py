@@ -256,6 +256,7 @@ def _one_path(
 def _at(alphas: Array, found: Array, wanted: Float64[np.ndarray, " wanted"]) -> Array:
     """Return coefficients (parent, wanted) on a path, which is linear between its steps."""
     last = len(alphas) - 1
+    alphas = np.minimum.accumulate(alphas)  # near its end scikit-learn's LARS may step back
     after = np.minimum(np.searchsorted(-alphas, -wanted), last)
     before = np.maximum(after - 1, 0)
     gap = alphas[before] - alphas[after]
