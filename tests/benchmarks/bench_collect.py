@@ -1,4 +1,8 @@
-"""`collect` (moments only) against the bare forward pass of the same loader: time, and peak memory."""
+"""`collect` against the bare forward pass of the same loader: time, and peak memory.
+
+Moments of the plain pass alone, and with random interventions on a tenth of a layer (`intervene=0.10`),
+which is one more forward pass a batch.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +23,17 @@ def time_one(name: str) -> dict[str, float]:
     model, loader = harness.prepared(name, IMAGES)
     graph = trace(model, next(iter(loader))[0])
     harness.forward(model, loader)
-    bare, collecting = [], []
+    runs: dict[str, list[tuple[float, float]]] = {"bare": [], "collect": [], "intervene": []}
     for _ in range(RUNS):
-        bare.append(harness.seconds(lambda: harness.forward(model, loader)))
-        collecting.append(harness.seconds(lambda: collect(model, loader, graph=graph)))
-    wall, processor = harness.medians(bare)
-    with_moments, processor_with_moments = harness.medians(collecting)
-    return {
-        "bare s": wall,
-        "collect s": with_moments,
-        "ratio": with_moments / wall,
-        "bare cpu s": processor,
-        "collect cpu s": processor_with_moments,
-        "cpu ratio": processor_with_moments / processor,
-    }
+        runs["bare"].append(harness.seconds(lambda: harness.forward(model, loader)))
+        runs["collect"].append(harness.seconds(lambda: collect(model, loader, graph=graph)))
+        runs["intervene"].append(harness.seconds(lambda: collect(model, loader, graph=graph, intervene=0.10)))
+    found = {name: harness.medians(taken) for name, taken in runs.items()}
+    times = {f"{name} s": wall for name, (wall, _) in found.items()}
+    for name in ("collect", "intervene"):
+        times[f"{name} ratio"] = found[name][0] / found["bare"][0]
+        times[f"{name} cpu ratio"] = found[name][1] / found["bare"][1]
+    return times
 
 
 def memory_one(name: str, what: str, n_images: int) -> int:
@@ -41,7 +42,7 @@ def memory_one(name: str, what: str, n_images: int) -> int:
     if what == "bare":
         harness.forward(model, loader)
     else:
-        collect(model, loader)
+        collect(model, loader, intervene=0.10 if what == "intervene" else None)
     return harness.peak_bytes()
 
 
@@ -52,18 +53,19 @@ def test_bench_collect() -> None:
     rows = []
     for name in harness.NETWORKS:
         for n_images in MEMORY_IMAGES:
-            bare, collecting = (
+            bare, collecting, intervening = (
                 harness.apart("bench_collect", "memory", name, what, str(n_images)) / 1e6
-                for what in ("bare", "collect")
+                for what in ("bare", "collect", "intervene")
             )
-            more = collecting - bare
             rows.append(
                 {
                     "network": name,
                     "images": n_images,
                     "bare MB": bare,
                     "collect MB": collecting,
-                    "more MB": more,
+                    "more MB": collecting - bare,
+                    "intervene MB": intervening,
+                    "more with intervene MB": intervening - bare,
                 }
             )
     harness.show("peak resident memory, each in a process of its own", rows)
