@@ -129,7 +129,8 @@ ARGUMENTS: dict[str, dict[str, _Field]] = {
     "collect": {"batches": _Field(_natural, 0), "device": _Field(_optional(_text), None)},
     "cancel": {},
     "effect": dict(_DO),
-    "predict": dict(_DO),
+    "predict": {**_DO, "by": _Field(_text, "equations")},
+    "local": {"seed": _Field(_natural, 0)},
     "images": {},
     "heatmap": {
         "image": _Field(_natural),

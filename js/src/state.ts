@@ -6,7 +6,7 @@ import { Client, RequestError } from "./protocol";
 import { heatmapsOf, type Equation, type Equations, type Heatmap, type Images, type Message, type Unit } from "./records";
 import { countUnits, toggled, without, withUnits } from "./units";
 import {
-  CHOICES, type CheckInfo, type Choice, type Choices, type CurveInfo, type EffectInfo, type GraphInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
+  CHOICES, type By, type CheckInfo, type Choice, type Choices, type CurveInfo, type EffectInfo, type GraphInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
   type Model, type PredictionInfo, type Units,
 } from "./types";
 
@@ -24,8 +24,9 @@ export class Session {
   unreachable = false;
   private readonly known: Known;
   private revision = -1;
-  private readonly effects = this.watch<EffectInfo>("effect", "effect", "Effect", EFFECT_DELAY);
-  private readonly predictions = this.watch<PredictionInfo>("predict", "prediction", "Prediction", 0);
+  by: By = "equations";
+  private readonly effects = this.watch<EffectInfo>("effect", "effect", "Effect", EFFECT_DELAY, () => ({}));
+  private readonly predictions = this.watch<PredictionInfo>("predict", "prediction", "Prediction", 0, () => ({ by: this.by }));
   private readonly handlers: [string, () => void][] = [];
 
   constructor(private readonly model: Model) {
@@ -42,9 +43,9 @@ export class Session {
     this.hello();
   }
 
-  private watch<T>(op: string, topic: Topic, name: string, delay: number): DoWatch<T> {
+  private watch<T>(op: string, topic: Topic, name: string, delay: number, more: () => Record<string, unknown>): DoWatch<T> {
     return new DoWatch<T>({
-      ask: async (intervention) => (await this.client.request<T>(op, intervention, EFFECT_TIMEOUT)).result,
+      ask: async (intervention) => (await this.client.request<T>(op, { ...intervention, ...more() }, EFFECT_TIMEOUT)).result,
       changed: () => this.events.emit(topic),
       failed: (error) => this.fail(error, name),
     }, delay);
@@ -131,8 +132,18 @@ export class Session {
     return { ablated: this.get("ablated") ?? {}, site: this.get("site"), scale: this.get("scale") ?? 0 };
   }
 
-  private askEffect(dragged = false): void {
+  /** Chooses who predicts. */
+  predictBy(by: By): void {
+    this.by = by;
+    this.askPrediction(false);
+  }
+
+  private askPrediction(dragged: boolean): void {
     this.predictions.update(this.kernel?.collected ? this.intervention : { ...this.intervention, ablated: {} }, dragged);
+  }
+
+  private askEffect(dragged = false): void {
+    this.askPrediction(dragged);
     this.effects.update(this.intervention, dragged);
   }
 
@@ -225,11 +236,16 @@ export class Session {
     return this.start("check", {});
   }
 
+  /** Measures the equations that are local to each image. */
+  measureLocal(): Promise<unknown> {
+    return this.start("local", {});
+  }
+
   cancel(): Promise<unknown> {
     return this.client.request("cancel").catch((error) => this.fail(error, "Cancel"));
   }
 
-  private start(kind: "collect" | "prune" | "check", args: Record<string, unknown>): Promise<unknown> {
+  private start(kind: Exclude<Job["kind"], "effect">, args: Record<string, unknown>): Promise<unknown> {
     this.dismiss();
     this.client.watch(true);
     return this.client
@@ -296,6 +312,7 @@ export class Session {
     if (job.state === "cancelled" && job.kind !== "effect") this.note(`${TITLES[job.kind] ?? job.kind} was ${job.message || "cancelled"}`);
     if (job.kind === "prune" && job.state === "done") this.known.askCurve();
     if (job.kind === "check" && job.state === "done") this.known.askCheck();
+    if (job.kind === "local" && job.state === "done") this.askPrediction(false);
   }
 
   private onChanged(state: Partial<KernelState> & { revision: number }): void {
@@ -328,4 +345,4 @@ export class Session {
   }
 }
 
-const TITLES: Record<string, string> = { collect: "Collect", prune: "Pruning", check: "Check", effect: "Effect" };
+const TITLES: Record<string, string> = { collect: "Collect", prune: "Pruning", check: "Check", local: "Local equations", effect: "Effect" };

@@ -36,7 +36,7 @@ export interface Model {
 
 export interface Job {
   id: number;
-  kind: "collect" | "prune" | "check" | "effect";
+  kind: "collect" | "prune" | "check" | "local" | "effect";
   state: "queued" | "running" | "done" | "cancelled" | "failed";
   done: number;
   total: number | null;
@@ -144,10 +144,14 @@ export interface EffectInfo {
   seconds: number;
 }
 
-/** What the equations answer to a do(), or why they cannot. */
+/** Who predicts: equations fitted once for all images, or some that are local to each image, measured by gradients. */
+export type By = "equations" | "local";
+
+/** What is predicted for a do(), or why it cannot be, and what would have to be measured first. */
 export interface PredictionInfo {
   predicted: EffectInfo | null;
   reason?: string;
+  cost?: { passes: number; images: number; seconds: number | null };
 }
 
 export interface EquationLayer {

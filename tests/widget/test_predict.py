@@ -12,6 +12,8 @@ from torch import nn
 from causal_widget.effects import effect_of
 from causal_widget.interventions import Intervention
 from causal_widget.responses import paired, read_responses
+from causal_widget.scm.local import local_coefficients
+from causal_widget.widget.handlers.predict import FRACTIONS, PASSES
 
 from .conftest import Page
 
@@ -180,3 +182,43 @@ def test_equations_learned_in_python_answer_too(page, widget, explainer, demo):
     found = page.ask("predict", ablated={"conv2": [1]}).result["predicted"]
     assert found["n"] == demo.n_test
     assert found["change"]["loss"] != 0
+
+
+def test_local_equations_are_measured_by_a_job_and_then_answer(collected, widget, explainer, demo):
+    asked = {"ablated": {"conv2": [5, 7]}, "scale": 0.4, "by": "local"}
+    before = collected.ask("predict", **asked).result
+    assert before["predicted"] is None
+    assert "not measured" in before["reason"]
+    assert before["cost"]["images"] == demo.n_test
+    assert before["cost"]["passes"] > demo.n_test
+    assert collected.run("local", seed=3)["state"] == "done"
+    found = collected.ask("predict", **asked).result["predicted"]
+    local = local_coefficients(
+        demo.model, explainer.graph, demo.test_loader, outcomes="all",
+        fractions=FRACTIONS, passes=PASSES, seed=3,
+    )  # fmt: skip
+    expected = local.predict({"conv2": [5, 7]}, scale=0.4).mean(axis=0)
+    np.testing.assert_allclose([one["logit"] for one in found["classes"]], expected, rtol=1e-4, atol=1e-5)
+    assert found["before"] == pytest.approx(collected.ask("effect").result["before"], rel=1e-5)
+
+
+def test_local_equations_foresee_more_than_the_fitted_ones(collected):
+    collected.run("local")
+    errors = {"equations": 0.0, "local": 0.0}
+    for unit in range(8):
+        asked = {"ablated": {"conv2": [unit]}}
+        truth = collected.ask("effect", **asked).result["change"]["loss"]
+        for by in errors:
+            found = collected.ask("predict", by=by, **asked).result["predicted"]["change"]["loss"]
+            errors[by] += abs(found - truth)
+    assert errors["local"] < 0.5 * errors["equations"]
+
+
+def test_local_equations_need_fitted_ones_first_and_no_other_answer(page, collected):
+    fresh = page.ask("predict", ablated={"conv1": [0]}, by="locally").error
+    assert fresh["kind"] == "UnknownNameError"
+    assert 'Did you mean "local"?' in fresh["message"]
+
+
+def test_local_before_collecting(page):
+    assert page.ask("local").error["kind"] == "OrderError"

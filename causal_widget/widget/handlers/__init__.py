@@ -19,11 +19,12 @@ images                                          labels, predictions, uint8 pictu
 heatmap     image, layer, unit?, unitLayer?,    three float32 maps, each with its range
             do
 effect      do                                  accuracy, loss, classes, strip before and after
-predict     do                                  predicted: the same by the equations; or reason: why not
+predict     do, by: "equations" or "local"      predicted: the same by the causal model; or reason, cost
 collect     batches, device?                    job: its number; then events
 prune       percents, rules, repeats, seed      job: its number; then events
 pruning                                         curve: the last finished one
 check       images, draws, seed                 job: its number; then events
+local       seed                                job: measures the equations local to each image
 checked     images, draws                       cost of such a check; the last one: depth, fidelity
 poll                                            job, revision
 cancel                                          cancelled: whether there was anything
@@ -38,20 +39,20 @@ explainer learned something), "refused" (a choice that does not exist).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from causal_widget.widget.handlers.checking import check, checked
-from causal_widget.widget.handlers.collecting import check_job, collect
+from causal_widget.widget.handlers.checking import check, check_check, check_equations, checked
+from causal_widget.widget.handlers.collecting import check_collect, collect
 from causal_widget.widget.handlers.effect import effect
 from causal_widget.widget.handlers.equations import equation, equations
 from causal_widget.widget.handlers.graph import edges, graph, importance
 from causal_widget.widget.handlers.images import heatmap, images
-from causal_widget.widget.handlers.predict import can_predict, predict
-from causal_widget.widget.handlers.pruning import prune, pruning
+from causal_widget.widget.handlers.predict import can_predict, local, predict
+from causal_widget.widget.handlers.pruning import check_prune, prune, pruning
 from causal_widget.widget.handlers.state import state_data
 from causal_widget.widget.handlers.unit import unit
-from causal_widget.widget.protocol import Reply
+from causal_widget.widget.protocol import Reply, Request
 from causal_widget.widget.worker import EFFECT, JOB, MODEL, PREDICT, QUICK, Task
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ HANDLERS: dict[str, Handler] = {
     "collect": collect,
     "prune": prune,
     "check": check,
+    "local": local,
     "checked": checked,
 }
 LANES = {
@@ -92,7 +94,29 @@ LANES = {
     "collect": JOB,
     "prune": JOB,
     "check": JOB,
+    "local": JOB,
     "checked": QUICK,
 }
+_CHECKS: dict[str, Callable[[Backend, Mapping[str, Any]], None]] = {
+    "collect": check_collect,
+    "prune": check_prune,
+    "check": check_check,
+    "local": lambda backend, _: check_equations(backend),
+}
+
+
+def check_job(backend: Backend, request: Request) -> None:
+    """Refuse a job that cannot be done before it is enqueued.
+
+    Raises
+    ------
+    DataError
+        If no images were given.
+    CausalWidgetError
+        If an argument is out of its range, or something has to be done first.
+    """
+    _ = backend.data.given
+    _CHECKS[request.op](backend, request.args)
+
 
 __all__ = ["HANDLERS", "IMMEDIATE", "LANES", "Handler", "can_predict", "check_job", "state_data"]

@@ -13,7 +13,7 @@ from causal_widget.evaluation.kinds import hidden_layers
 from causal_widget.scm import StructuralCausalModel
 from causal_widget.scm.local import PASSES
 from causal_widget.scm.sanity import Sanity
-from causal_widget.widget.handlers.predict import NOT_ATTACHED, UNCOLLECTED, observed
+from causal_widget.widget.handlers.predict import NOT_ATTACHED, UNCOLLECTED, observed, seconds_of
 from causal_widget.widget.protocol import Reply
 from causal_widget.widget.worker import Task
 
@@ -29,8 +29,6 @@ MOST_DRAWS = 200
 # what the local equations cost an image: outcomes "true" and "margin", a backward pass counting two
 LOCAL_PASSES = sum(PASSES) * (1 + 2 * 2)
 GRADIENT_PASSES = 1 + 2 * 2
-# the plain pass and the one under random interventions, with what is reckoned beside them
-COLLECTING_PASSES = 2.4
 UNLABELLED = "the images have no labels, and it is about true classes"
 
 
@@ -54,6 +52,19 @@ class Checked:
     seconds: float
 
 
+def check_equations(backend: Backend) -> None:
+    """Refuse what needs equations and their network.
+
+    Raises
+    ------
+    OrderError
+        If there are none.
+    """
+    reason = _reason(backend)
+    if reason is not None:
+        raise OrderError(reason)
+
+
 def check_check(backend: Backend, args: Mapping[str, Any]) -> None:
     """Refuse a check that cannot be made.
 
@@ -64,9 +75,7 @@ def check_check(backend: Backend, args: Mapping[str, Any]) -> None:
     ArgumentError
         If there are too few images or interventions, or too many.
     """
-    reason = _reason(backend)
-    if reason is not None:
-        raise OrderError(reason)
+    check_equations(backend)
     if not 1 <= args["draws"] <= MOST_DRAWS:
         raise ArgumentError(f"draws must be between 1 and {MOST_DRAWS}, got {args['draws']}")
     if args["images"] < 1:
@@ -124,15 +133,13 @@ def _reason(backend: Backend) -> str | None:
 
 def _cost(backend: Backend, images: int, draws: int) -> dict[str, Any]:
     """Reckon the passes of single images, and the time by that which collecting took."""
-    collection, strip = backend.explainer.collection, backend.data.strip
+    strip = backend.data.strip
     labelled = strip is not None and strip.labels is not None
     units = sum(layer.units for layer in hidden_layers(backend.explainer.graph))
     once = 1 + len(KINDS) * draws + LOCAL_PASSES + GRADIENT_PASSES
     some = sum(min(images, BUDGET // each) * each for each in (units, COAR_MASKS))
     passes = images * once + some if labelled else images
-    seconds = None
-    if collection is not None and collection.n_images:
-        seconds = passes * collection.seconds / collection.n_images / COLLECTING_PASSES
+    seconds = seconds_of(backend, passes)
     return {"passes": passes, "images": images, "draws": draws, "seconds": seconds, "labelled": labelled}
 
 

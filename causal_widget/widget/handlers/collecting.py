@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from causal_widget.devices import resolve_device
-from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.explainer import CausalCNNExplainer
-from causal_widget.widget.handlers.checking import check_check
 from causal_widget.widget.job import StoppedError
-from causal_widget.widget.protocol import Reply, Request
-from causal_widget.widget.store import SHOWN_RULES
+from causal_widget.widget.protocol import Reply
 from causal_widget.widget.worker import Task
 
 if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend
 
-MAX_REPEATS = 1000
 # share of a layer that is silenced: equations fitted on undisturbed images alone foresee no intervention
 INTERVENE = 0.1
 ENOUGH_IMAGES = 100
 
 
-def check_job(backend: Backend, request: Request) -> None:
-    """Refuse a job that cannot be done before it is enqueued.
+def check_collect(backend: Backend, args: Mapping[str, Any]) -> None:
+    """Refuse a device that is not there.
 
     Raises
     ------
-    DataError
-        If no images were given.
-    DeviceError, ArgumentError, UnknownNameError
-        If an argument is out of its range.
+    DeviceError
     """
-    _ = backend.data.given
-    args = request.args
-    if request.op == "collect":
-        if args["device"] is not None:
-            resolve_device(args["device"])
-        return
-    if request.op == "check":
-        check_check(backend, args)
-        return
-    for percent in args["percents"]:
-        if not 0 <= percent <= 100:
-            raise ArgumentError(f"percents must be between 0 and 100, got {percent:g}")
-    for rule in args["rules"]:
-        if rule not in (*SHOWN_RULES, "random"):
-            raise UnknownNameError(f'rule "{rule}" does not exist.{nearest(rule, (*SHOWN_RULES, "random"))}')
-    if not args["percents"] or not args["rules"]:
-        raise ArgumentError("a pruning curve needs at least one percent and one rule")
-    if not 1 <= args["repeats"] <= MAX_REPEATS:
-        raise ArgumentError(f"repeats must be between 1 and {MAX_REPEATS}, got {args['repeats']}")
+    if args["device"] is not None:
+        resolve_device(args["device"])
 
 
 def collect(backend: Backend, task: Task) -> Reply:

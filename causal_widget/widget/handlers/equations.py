@@ -142,7 +142,7 @@ def _length(part: Array) -> Array:
 
 def _by_unit(scm: StructuralCausalModel, layer: str, rows: Array) -> Array:
     """Give the mean over the components of each unit."""
-    return np.asarray(rows, dtype=np.float64).reshape(-1, scm.components[layer]).mean(axis=1)
+    return np.asarray(np.reshape(rows, (-1, scm.components[layer])).mean(axis=1, dtype=np.float64))
 
 
 def _of(scm: StructuralCausalModel, layer: str, number: int, rows: Array) -> float | None:

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.pruning import PruningCurve
 from causal_widget.widget.protocol import Reply
+from causal_widget.widget.store import SHOWN_RULES
 from causal_widget.widget.worker import Task
 
 if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend
+
+MAX_REPEATS = 1000
+
+
+def check_prune(backend: Backend, args: Mapping[str, Any]) -> None:
+    """Refuse curves that cannot be drawn.
+
+    Raises
+    ------
+    ArgumentError, UnknownNameError
+        If an argument is out of its range.
+    """
+    for percent in args["percents"]:
+        if not 0 <= percent <= 100:
+            raise ArgumentError(f"percents must be between 0 and 100, got {percent:g}")
+    for rule in args["rules"]:
+        if rule not in (*SHOWN_RULES, "random"):
+            raise UnknownNameError(f'rule "{rule}" does not exist.{nearest(rule, (*SHOWN_RULES, "random"))}')
+    if not args["percents"] or not args["rules"]:
+        raise ArgumentError("a pruning curve needs at least one percent and one rule")
+    if not 1 <= args["repeats"] <= MAX_REPEATS:
+        raise ArgumentError(f"repeats must be between 1 and {MAX_REPEATS}, got {args['repeats']}")
 
 
 def prune(backend: Backend, task: Task) -> Reply:

@@ -7,6 +7,7 @@ import type { EffectInfo, Guess } from "../types";
 import { answers } from "./answers";
 import { classBars } from "./bars";
 import { thumbnail } from "./images";
+import { predictor } from "./predictor";
 import { valueSlider } from "./value";
 
 export function interventions(scope: Scope): HTMLElement {
@@ -15,12 +16,11 @@ export function interventions(scope: Scope): HTMLElement {
   const site = h("select", { id: siteId, test: "cw-site", onchange: () => session.set("site", site.value) });
   const explain = h("p", { class: "cw-sub cw-explain" });
   const both = answers();
-  const why = h("p", { class: "cw-sub", test: "cw-prediction-reason" });
   const flipped = h("div", { class: "cw-flipped", test: "cw-flipped" });
   const caption = h("h4", {});
   const classes = h("div", { class: "cw-classes", test: "cw-classes" });
   const strip = h("div", { class: "cw-cards", test: "cw-effect-strip" });
-  const numbers = h("div", { class: "cw-effect" }, both.element, why, caption, classes, h("h4", {}, "Predictions of the network, before and after"), strip, flipped);
+  const numbers = h("div", { class: "cw-effect" }, predictor(scope), both.element, caption, classes, h("h4", {}, "Predictions of the network, before and after"), strip, flipped);
   const empty = h("div", { class: "cw-placeholder", test: "cw-effect-empty" }, h("b", {}, "Nothing is changed yet"), h("span", {}, "Select a filter and drag its value down, double-click one in the graph, or press Zero out in the Inspector, to see what it does to the predictions."));
 
   function guess({ cls, p }: Guess): string {
@@ -34,17 +34,9 @@ export function interventions(scope: Scope): HTMLElement {
       h("div", {}, h("div", { class: "cw-sub" }, guess(before)), h("div", {}, changed ? "→ " : "", guess(after))));
   }
 
-  function reason(): string {
-    if (!session.kernel?.collected) return "Press Collect to learn the equations: they then answer beside the network.";
-    const said = session.prediction?.reason;
-    return said ? `The equations do not answer: ${said}.` : "";
-  }
-
   function show(): void {
     const [measured, predicted] = [session.effect, session.prediction?.predicted ?? null];
     both.show(predicted, measured, session.effectWaiting);
-    text(why, reason());
-    why.hidden = !reason();
     const { element, ofAccuracy, leftOut } = classBars(measured?.classes ?? [], predicted?.classes ?? [], session.effectWaiting);
     const marks = predicted ? ": ▬ measured ± 95 %, ◇ predicted" : ", ± 95 %";
     text(caption, `${leftOut ? "12 largest: " : ""}${ofAccuracy ? "points" : "logits"} by class${marks}`.replace(/^[pl]/, (letter) => letter.toUpperCase()));
