@@ -1,10 +1,13 @@
 """How far to believe a causal model: its answers to do() and on other images, against the network's own."""
 
 from causal_widget.evaluation.coar import Coar, coar_of, ridge_of
+from causal_widget.evaluation.elsewhere import Elsewhere, predict_accuracy
 from causal_widget.evaluation.fidelity import Fidelity, fidelity
 from causal_widget.evaluation.foreseen import Foreseen, from_logits, scored
 from causal_widget.evaluation.kinds import KINDS
 from causal_widget.evaluation.methods import METHODS, by_equations, by_local, of_local
+from causal_widget.evaluation.network import network_effects
+from causal_widget.evaluation.removal import Removal, predict_removal
 from causal_widget.evaluation.scores import Score
 from causal_widget.evaluation.truth import Truth, truth_under
 
@@ -12,8 +15,10 @@ __all__ = [
     "KINDS",
     "METHODS",
     "Coar",
+    "Elsewhere",
     "Fidelity",
     "Foreseen",
+    "Removal",
     "Score",
     "Truth",
     "by_equations",
@@ -21,7 +26,10 @@ __all__ = [
     "coar_of",
     "fidelity",
     "from_logits",
+    "network_effects",
     "of_local",
+    "predict_accuracy",
+    "predict_removal",
     "ridge_of",
     "scored",
     "truth_under",

@@ -215,14 +215,13 @@ def fidelity(
         If the causal model has no network attached.
     """
     chosen, told = _checked_methods(methods), progress or Progress()
-    known = scm.graph if scm is not None and graph is None else graph
-    if known is None:
-        known = trace(bare(model), first_images(loader)[:1])
-    where = site or (scm.site if scm is not None else "activation")
-    true = truth or truth_under(
-        model, known, loader, kinds=kinds, images=images, n_masks=n_masks, site=where, seed=seed,
-        device=device, progress=told,
-    )  # fmt: skip
+    true = truth
+    if true is None:
+        where = site or (scm.site if scm is not None else "activation")
+        true = truth_under(
+            model, _graph(scm, graph, model, loader), loader, kinds=kinds, images=images, n_masks=n_masks,
+            site=where, seed=seed, device=device, progress=told,
+        )  # fmt: skip
     bench = Bench(true, scm, _checked_budget(budget), coar_masks, check_seed(seed), told, fractions, passes)
     found, skipped = [], {}
     for name in chosen:
@@ -233,6 +232,14 @@ def fidelity(
         else:
             found.append(answer)
     return Fidelity(true, (), skipped).joined(*found)
+
+
+def _graph(
+    scm: StructuralCausalModel | None, graph: FilterGraph | None, model: nn.Module, loader: Iterable[Any]
+) -> FilterGraph:
+    if graph is not None:
+        return graph
+    return scm.graph if scm is not None else trace(bare(model), first_images(loader)[:1])
 
 
 def _checked_methods(methods: Sequence[str]) -> list[str]:

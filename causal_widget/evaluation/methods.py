@@ -71,7 +71,9 @@ def by_equations(model: StructuralCausalModel, truth: Truth, method: str = "equa
     """
     responses = model.responses(truth.loader)
     changes = {
-        kind: np.stack([model.do(one).change(responses) for one in truth.interventions(kind)], axis=1)
+        kind: np.stack(
+            [model.do(one, answer="equations").change(responses) for one in truth.interventions(kind)], axis=1
+        )
         for kind in truth.kinds
     }
     return from_logits(method, truth, changes, 0)
