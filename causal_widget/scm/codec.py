@@ -103,7 +103,7 @@ class Codec:
         raise DataError(f"the file holds {tree!r:.80}, which is no value that is saved")
 
     def _made(self, tree: dict[str, Tree], arrays: Mapping[str, NDArray[Any]]) -> Any:
-        name = tree.get("is")
+        name = str(tree.get("is"))
         if name not in self.classes:
             raise DataError(
                 f"the file holds a {name!r:.80}; expected one of {', '.join(sorted(self.classes))}"

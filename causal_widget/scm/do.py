@@ -116,8 +116,8 @@ class Submodel:
             before, after = self._locally(images)
             return np.asarray(after.logits - before.logits)
         responses, layer = responses_of(self.model, images), self._outcome(outcome)
-        after = self._answer(responses, layer, noise)
-        return np.asarray(after - np.asarray(responses[layer], dtype=np.float64))
+        moved = self._answer(responses, layer, noise)
+        return np.asarray(moved - np.asarray(responses[layer], dtype=np.float64))
 
     def expectation(self, images: Any = None, *, noise: str = "abducted") -> Expectation:
         """Give E[logits | do] over the images, with its standard error, and the paired change.
@@ -151,7 +151,7 @@ class Submodel:
             )
         own = np.asarray(responses[layer], dtype=np.float64)
         if noise == "abducted" and self._in_closed_form(layer, len(own)):
-            return own + linear_change(self.model, self.forced, responses, layer)
+            return np.asarray(own + linear_change(self.model, self.forced, responses, layer))
         return np.asarray(propagate(self.model, self.forced, responses, layer, noise).get(layer, own))
 
     def _in_closed_form(self, layer: str, n_images: int) -> bool:

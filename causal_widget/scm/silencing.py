@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 MEASURES = ("accuracy", "loss", "margin")
-BLOCK = 1 << 18  # numbers of a block of logits: it stays in a core's cache
+BLOCK = 1 << 17  # numbers of a block of logits, about 1 MB: it stays in the cache
 Array = NDArray[np.float64]
 
 
