@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from causal_widget.errors import (
+    ArgumentError,
     NonFiniteError,
     OrderError,
     UnknownNameError,
@@ -22,7 +23,7 @@ from causal_widget.errors import (
 from causal_widget.graph import FilterGraph, Layer
 from causal_widget.guard import bare
 from causal_widget.responses import Collection
-from causal_widget.scm import StructuralCausalModel
+from causal_widget.scm import LayerEquations, StructuralCausalModel
 
 Array = NDArray[np.float64]
 
@@ -138,6 +139,11 @@ def _reach(scm: StructuralCausalModel, layers: tuple[Layer, ...], standardised: 
     total = {layer.name: np.zeros(layer.units) for layer in layers}
     for equations in scm.equations.values():
         if not total.keys().isdisjoint(equations.parents):
+            if not isinstance(equations, LayerEquations):
+                raise ArgumentError(
+                    f"Rules by coefficient need linear equations, and those of layer {equations.layer!r} "
+                    f"are by {scm.estimator}: fit with ridge, linear, lars or lasso."
+                )
             for source, values in equations.reach(standardised).items():
                 if source in total:
                     total[source] += values

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from causal_widget.errors import UnknownNameError, nearest
 from causal_widget.scm.judged import JudgedEquations
 
-FIRST = ("layer", "unit", "component", "parents", "r2", "heldout_r2", "interventional_r2", "mse")
+FIRST: tuple[str, ...] = ("layer", "unit", "component", "parents", "r2", "heldout_r2", "interventional_r2", "mse")
 FIRST += ("relative_mse", "heldout_mse", "interventional_mse", "condition", "rank", "penalty", "dead")
 
 

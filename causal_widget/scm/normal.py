@@ -132,7 +132,7 @@ class Normal:
         """Return the sum of squared residuals of linear equations, whichever images they were fitted on."""
         spread = (coefficients * (self.among @ coefficients - 2 * self.across)).sum(axis=1)
         shift = self.child_mean - intercept - np.einsum("gp,gpc->gc", self.parent_mean, coefficients)
-        return np.maximum(self.squares + spread + self.count * shift**2, 0)
+        return np.asarray(np.maximum(self.squares + spread + self.count * shift**2, 0))
 
     def take(self, children: slice) -> Normal:
         """Return the same for some of the children."""
@@ -150,7 +150,7 @@ def _plus(mine: Array, theirs: Array, left: Array, right: Array, sign: int) -> A
     """Return mine + sign theirs + left right', group by group, with one array more than the answer."""
     answer = left[:, :, None] * right[:, None, :]
     answer += mine
-    return np.add(answer, theirs, out=answer) if sign > 0 else np.subtract(answer, theirs, out=answer)
+    return np.asarray((np.add if sign > 0 else np.subtract)(answer, theirs, out=answer))
 
 
 def normal_of(moments: Moments, readings: Sequence[Reading], index: int = 0) -> Normal:

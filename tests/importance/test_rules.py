@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.tree import DecisionTreeRegressor
 from torch import nn
 
-from causal_widget.errors import NonFiniteError, OrderError, UnknownNameError
+from causal_widget.errors import ArgumentError, NonFiniteError, OrderError, UnknownNameError
 from causal_widget.graph import trace
 from causal_widget.importance import RULES, importance
 from causal_widget.responses import collect
@@ -143,3 +144,10 @@ def test_weights_that_are_not_finite_are_told_and_not_shared_alike(made, value):
         model.branch.weight[1, 0, 0, 0] = value
     with pytest.raises(NonFiniteError, match="'l1' gives NaN or infinity in layer 'branch'"):
         importance("l1", graph=made["graph"], model=model)
+
+
+def test_coefficients_of_equations_that_are_not_linear():
+    collection = collect(residual(), batches_of(100, 50), raw=True, folds=2)
+    scm = fit(collection, DecisionTreeRegressor(max_depth=1))
+    with pytest.raises(ArgumentError, match="DecisionTreeRegressor"):
+        importance("standardised", graph=collection.graph, scm=scm)

@@ -12,10 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
-from causal_widget.errors import ArgumentError, DataError, OrderError, UnknownNameError
+from causal_widget.errors import ArgumentError, OrderError, UnknownNameError
 from causal_widget.responses import collect
 from causal_widget.scm import fit
-from causal_widget.scm.estimators.functions import from_arrays, to_arrays
 from tests.responses.networks import batches_of, residual
 from tests.scm import handmade, oracle
 
@@ -190,16 +189,11 @@ def test_a_seed_gives_the_same_equations_again(collection, samples, estimator):
 
 
 @pytest.mark.parametrize("estimator", ["logistic", "svm", "mlp"])
-def test_functions_of_plain_arrays_are_made_again_to_the_bit(binary, bits, estimator):
-    for name, equations in fit(bits, estimator).equations.items():
-        if equations.linear:
-            continue
-        assert equations.savable
-        assert equations.why_not_savable == ""
-        for group in equations.groups:
-            again = from_arrays(group.function.kind, to_arrays(group.function))
-            x = equations.side_by_side(binary[1].actual)[:, group.parents]
-            np.testing.assert_array_equal(again(x), group.function(x), err_msg=name)
+def test_functions_of_plain_arrays_can_be_saved(bits, estimator):
+    for equations in fit(bits, estimator).equations.values():
+        if not equations.linear:
+            assert equations.savable
+            assert equations.why_not_savable == ""
 
 
 def test_trees_say_why_they_cannot_be_saved(collection):
@@ -207,12 +201,6 @@ def test_trees_say_why_they_cannot_be_saved(collection):
     assert not equations.savable
     assert "DecisionTreeRegressor" in equations.why_not_savable
     assert "pickle" in equations.why_not_savable
-    with pytest.raises(DataError, match="cannot be saved"):
-        to_arrays(equations.groups[0].function)
-    with pytest.raises(DataError, match='"logistic"'):
-        from_arrays("logistik", {})
-    with pytest.raises(DataError, match='"bias"'):
-        from_arrays("logistic", {"weight": np.zeros((1, 1))})
 
 
 def test_rare_and_dead_bits_are_their_mean(graph, binary):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 from scipy.special import expit
-
-from causal_widget.errors import DataError, nearest
 
 Array = NDArray[np.float64]
 
@@ -144,43 +142,3 @@ def expected(estimator: Any, x: Float[np.ndarray, "image parent"]) -> Float64[np
 def _of_one(probability: Array, classes: Sequence[float]) -> Array:
     at = np.flatnonzero(np.asarray(classes) == 1)
     return probability[:, at[0]] if len(at) else np.zeros(len(probability))
-
-
-SAVABLE: Mapping[str, type] = {one.kind: one for one in (Constant, Linear, Logistic, Network)}
-
-
-def to_arrays(function: Function) -> dict[str, NDArray[Any]]:
-    """Return a savable function's arrays by name, from which `from_arrays` makes it again."""
-    if not function.savable:
-        raise DataError(f"a {function.kind} function cannot be saved; savable are {', '.join(SAVABLE)}")
-    arrays: dict[str, NDArray[Any]] = {}
-    for field in fields(function):  # type: ignore[arg-type]
-        value = getattr(function, field.name)
-        if isinstance(value, tuple):
-            arrays |= {f"{field.name}.{i}": part for i, part in enumerate(value)}
-        else:
-            arrays[field.name] = np.asarray(value)
-    return arrays
-
-
-def from_arrays(kind: str, arrays: Mapping[str, NDArray[Any]]) -> Function:
-    """Return the function that `to_arrays` took apart.
-
-    Raises
-    ------
-    DataError
-        No savable function is of that kind, or an array is missing.
-    """
-    if kind not in SAVABLE:
-        raise DataError(f'there is no function of kind "{kind}".{nearest(kind, SAVABLE)}')
-    found: dict[str, Any] = {}
-    for field in fields(SAVABLE[kind]):
-        several = [name for name in arrays if name.startswith(f"{field.name}.")]
-        if several:
-            found[field.name] = tuple(arrays[f"{field.name}.{i}"] for i in range(len(several)))
-        elif field.name in arrays:
-            found[field.name] = bool(arrays[field.name]) if field.name == "sigmoid" else arrays[field.name]
-        else:
-            raise DataError(f'the arrays of a {kind} function lack "{field.name}"')
-    made: Function = SAVABLE[kind](**found)
-    return made

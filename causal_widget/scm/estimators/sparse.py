@@ -43,6 +43,8 @@ class SparsePath:
         (parent, step); between two steps they are linear in alpha.
     parents
         (parent,), columns of the parent layers side by side.
+    names
+        Of the parents: layer and column.
     """
 
     method: str
@@ -51,6 +53,7 @@ class SparsePath:
     alphas: Float64[np.ndarray, " step"] = field(repr=False)
     coefficients: Float64[np.ndarray, "parent step"] = field(repr=False)
     parents: NDArray[np.intp] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
 
     def at(self, alpha: float) -> Float64[np.ndarray, " parent"]:
         """Return the coefficients at a penalty."""
@@ -67,10 +70,12 @@ class SparsePath:
         )
 
     def plot(self) -> Figure:
-        """Draw each coefficient against alpha."""
-        from causal_widget.plots.paths import path_figure
+        """Draw each coefficient along the path."""
+        from causal_widget.plots.paths import coefficient_path
 
-        return path_figure(self.alphas, self.coefficients, f"{self.method}, {self.layer}[{self.row}]")
+        return coefficient_path(
+            self.alphas, self.coefficients, list(self.names), f"{self.method} of {self.layer}[{self.row}]"
+        )
 
 
 def path(
@@ -111,10 +116,11 @@ def path(
     normal = evidence.normal([reading], index)
     gram, cross, size = _scaled(normal, group) if standardise else _plain(normal, group)
     alphas, found, _ = _one_path(gram, cross[:, child], METHODS[method])
-    if standardise:
-        return SparsePath(method, layer, row, alphas, found, reading.parents[group])
-    live = size[:, None] > 0
-    return SparsePath(method, layer, row, alphas, np.where(live, found, 0.0), reading.parents[group])
+    if not standardise:
+        found = np.where(size[:, None] > 0, found, 0.0)
+    parents = reading.parents[group]
+    names = [f"{source}[{i}]" for source in reading.sources for i in range(evidence.layout.widths[source])]
+    return SparsePath(method, layer, row, alphas, found, parents, tuple(names[i] for i in parents))
 
 
 @dataclass(frozen=True, eq=False)
