@@ -4,6 +4,7 @@ SCRIPT = """
 const recorded = JSON.parse(document.getElementById("recorded").textContent);
 const listeners = new Map();
 const values = recorded.traits;
+const OFFLINE = "this is an offline copy: open the notebook with a running kernel for that";
 
 function emit(event, ...args) {
   for (const callback of [...(listeners.get(event) ?? [])]) callback(...args);
@@ -15,19 +16,26 @@ function units(choice) {
     .sort((a, b) => (a[0] < b[0] ? -1 : 1));
 }
 
-function intervention(args) {
+function intervention(op, args) {
   const chosen = units(args.ablated ?? values.ablated);
-  return chosen.length ? [chosen, args.site ?? values.site] : [];
+  if (!chosen.length) return [];
+  // of the values that were recorded for these filters the nearest
+  const wanted = args.scale ?? values.scale;
+  const keys = Object.keys(recorded.replies).filter((key) => key.startsWith(`["${op}",`));
+  const dos = keys.map((key) => JSON.parse(key).pop());
+  const same = dos.filter((one) => JSON.stringify(one[0]) === JSON.stringify(chosen)).map((one) => one[2]);
+  const nearest = same.sort((a, b) => Math.abs(a - wanted) - Math.abs(b - wanted))[0];
+  return [chosen, args.site ?? values.site, nearest ?? wanted.toFixed(2)];
 }
 
 function keyOf(op, args) {
   if (op === "importance") return [op, args.rule];
-  if (op === "unit") return [op, args.layer, args.unit];
-  if (op === "effect") return [op, intervention(args)];
+  if (op === "unit" || op === "equation") return [op, args.layer, args.unit];
+  if (op === "effect" || (op === "predict" && args.by !== "local")) return [op, intervention(op, args)];
   if (op !== "heatmap") return [op];
   const unit = args.unit ?? null;
   const layer = unit === null ? null : args.unitLayer ?? args.layer;
-  return [op, args.image, args.layer, unit, layer, values.rule, intervention(args)];
+  return [op, args.image, args.layer, unit, layer, values.rule, intervention(op, args)];
 }
 
 function bytes(text) {
@@ -57,9 +65,10 @@ function answer({ id, op, args = {}, ...rest }) {
   if (op === "poll") return [{ ...reply, ok: true, result: { job: null, revision: 1 } }, []];
   if (op === "cancel") return [{ ...reply, ok: true, result: { cancelled: false } }, []];
   const known = recorded.replies[JSON.stringify(keyOf(op, args))];
+  const silent = { predicted: null, reason: OFFLINE };
+  if (!known && op === "predict") return [{ ...reply, ok: true, result: silent }, []];
   if (known) return [{ ...reply, ok: true, result: known[0] }, known[1].map(bytes)];
-  const message = "this is an offline copy: open the notebook with a running kernel for that";
-  return [{ ...reply, ok: false, error: { kind: "Offline", message } }, []];
+  return [{ ...reply, ok: false, error: { kind: "Offline", message: OFFLINE } }, []];
 }
 
 const model = {

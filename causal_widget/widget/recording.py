@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend, Choices
 
 EDGE_BYTES, UNIT_BYTES, MAP_BYTES = 6_000_000, 3_000_000, 4_000_000
+EQUATION_BYTES = 2_000_000
 UNIT_SECONDS, EFFECT_SECONDS, MAP_SECONDS = 10.0, 5.0, 10.0
+# between them an offline page takes the nearest
+SCALES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass
@@ -58,12 +61,13 @@ def record(backend: Backend, choices: Choices, selected: Mapping[str, Iterable[i
     state = {**backend.state(), "canCollect": False, "job": None, "revision": 1}
     recording.add(["hello"], protocol.clean(state), [])
     asking = _Asking(backend, choices, recording)
-    for op in ("graph", "pruning"):
+    for op in ("graph", "pruning", "equations", "checked"):
         asking.ask([op], op)
     for rule in SHOWN_RULES:
         asking.ask(["importance", rule], "importance", rule=rule)
     _edges(asking)
     _units(asking, selected)
+    _equations(asking, selected)
     if backend.data.strip is None:
         recording.left_out.append("It was written without images: no effects and no heatmaps.")
         return recording
@@ -129,6 +133,17 @@ def _units(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
         )
 
 
+def _equations(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
+    budget = _Budget(EQUATION_BYTES, UNIT_SECONDS)
+    for layer, unit in _by_interest(asking, selected):
+        if not budget.spent():
+            budget.room -= asking.ask(["equation", layer, unit], "equation", layer=layer, unit=unit)
+    if budget.missing:
+        asking.recording.left_out.append(
+            f"Equations of {budget.missing:,} units were left out for size or time."
+        )
+
+
 def _by_interest(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> Iterator[tuple[str, int]]:
     """Every unit once: the selected, then the convolutions' from the most important on, then the others."""
     graph, store = asking.backend.explainer.graph, asking.backend.store
@@ -143,29 +158,40 @@ def _by_interest(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> Iter
     yield from dict.fromkeys([*chosen, *rest])
 
 
-def _do(asking: _Asking, ablated: Mapping[str, Iterable[int]]) -> list[Any]:
+def _do(asking: _Asking, ablated: Mapping[str, Iterable[int]], scale: float) -> list[Any]:
     chosen = sorted([layer, sorted(units)] for layer, units in ablated.items() if units)
-    return [chosen, asking.choices.site] if chosen else []
+    return [chosen, asking.choices.site, f"{scale:.2f}"] if chosen else []
 
 
 def _effects(asking: _Asking) -> None:
-    """Effects of what is zeroed now, of nothing, and of single filters while there is time."""
-    graph = asking.backend.explainer.graph
+    """Record what is chosen now, nothing, other values of it and single filters while there is time."""
+    graph, scale = asking.backend.explainer.graph, asking.choices.scale
     now = {layer: list(units) for layer, units in asking.choices.ablated.items()}
     singles = [{layer.name: [u]} for layer in graph.hidden_conv_layers for u in range(layer.units)]
     budget = _Budget(1, EFFECT_SECONDS)
-    for i, ablated in enumerate([now, {}, *singles]):
-        if i < 2 or not budget.spent():
-            asking.ask(["effect", _do(asking, ablated)], "effect", ablated=ablated)
+    _answers(asking, now, scale)
+    _answers(asking, {}, 0.0)
+    for other in SCALES:
+        if now and other != scale and not budget.spent():
+            _answers(asking, now, other)
+    budget.missing = 0
+    for single in singles:
+        if not budget.spent():
+            _answers(asking, single, 0.0)
     left_out = asking.recording.left_out
     left_out.append("Effects are there for what was zeroed when it was written and for single filters.")
     if budget.missing:
         left_out.append(f"Effects of {budget.missing:,} single filters were left out.")
 
 
+def _answers(asking: _Asking, ablated: Mapping[str, Iterable[int]], scale: float) -> None:
+    for op in ("effect", "predict"):
+        asking.ask([op, _do(asking, ablated, scale)], op, ablated=ablated, scale=scale)
+
+
 def _maps(asking: _Asking, selected: Mapping[str, Iterable[int]]) -> None:
     """Heatmaps of every layer and image, then of every filter as well, while there is room and time."""
-    now = _do(asking, asking.choices.ablated)
+    now = _do(asking, asking.choices.ablated, asking.choices.scale)
     budget = _Budget(MAP_BYTES, MAP_SECONDS)
     for image, layer, pair in _maps_by_interest(asking, selected):
         if not budget.spent():

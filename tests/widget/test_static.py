@@ -137,14 +137,19 @@ def test_offline_page_answers_what_the_kernel_answers(collected, widget, tmp_pat
         '["edges",1]': ("edges", {"wirings": [1]}),
         '["unit","conv1",1]': ("unit", {"layer": "conv1", "unit": 1}),
         '["images"]': ("images", {}),
-        '["effect",[[["conv2",[3]]],"activation"]]': ("effect", {}),
+        '["effect",[[["conv2",[3]]],"activation","0.00"]]': ("effect", {}),
         '["effect",[]]': ("effect", {"ablated": {}}),
-        '["effect",[[["conv1",[5]]],"activation"]]': ("effect", {"ablated": {"conv1": [5]}}),
-        '["heatmap",0,"conv2",null,null,"coefficient",[[["conv2",[3]]],"activation"]]': (
+        '["effect",[[["conv2",[3]]],"activation","0.25"]]': ("effect", {"scale": 0.25}),
+        '["predict",[[["conv2",[3]]],"activation","0.75"]]': ("predict", {"scale": 0.75}),
+        '["equations"]': ("equations", {}),
+        '["equation","conv2",3]': ("equation", {"layer": "conv2", "unit": 3}),
+        '["checked"]': ("checked", {}),
+        '["effect",[[["conv1",[5]]],"activation","0.00"]]': ("effect", {"ablated": {"conv1": [5]}}),
+        '["heatmap",0,"conv2",null,null,"coefficient",[[["conv2",[3]]],"activation","0.00"]]': (
             "heatmap",
             {"image": 0, "layer": "conv2"},
         ),
-        '["heatmap",0,"conv1",1,"conv1","coefficient",[[["conv2",[3]]],"activation"]]': (
+        '["heatmap",0,"conv1",1,"conv1","coefficient",[[["conv2",[3]]],"activation","0.00"]]': (
             "heatmap",
             {"image": 0, "layer": "conv1", "unit": 1, "unitLayer": "conv1"},
         ),
@@ -155,6 +160,7 @@ def test_offline_page_answers_what_the_kernel_answers(collected, widget, tmp_pat
         expected = json.loads(json.dumps(answer.result))
         for each in (result, expected):
             each.pop("seconds", None)
+            (each.get("predicted") or {}).pop("seconds", None)
         assert result == expected
         arrays = list(answer.arrays.values())
         assert [base64.b64decode(data) for data in buffers] == [array.tobytes() for array in arrays]
@@ -174,12 +180,14 @@ def test_offline_page_asks_nobody(widget, tmp_path):
 def test_offline_page_says_what_was_left_out(widget, tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "EDGE_BYTES", 500)
     monkeypatch.setattr(recording, "UNIT_BYTES", 3_000)
+    monkeypatch.setattr(recording, "EQUATION_BYTES", 1_000)
     monkeypatch.setattr(recording, "MAP_BYTES", 3_000)
     monkeypatch.setattr(recording, "EFFECT_SECONDS", 0.0)
     text = widget.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
     note = re.search(r'<p class="note">(.*?)</p>', text)[1]
     assert "Edges of 2 of 3 layer pairs were left out" in note
-    assert "units were left out" in note
+    assert "Details of " in note
+    assert "Equations of " in note
     assert "heatmaps were left out" in note
     assert "Effects of 24 single filters were left out" in note
     content = recorded(text)
@@ -198,6 +206,7 @@ def test_same_widget_same_page(collected, widget, tmp_path):
     for content in pages:
         for result, _ in content["replies"].values():
             result.pop("seconds", None)
+            (result.get("predicted") or {}).pop("seconds", None)
     assert pages[0] == pages[1]
 
 

@@ -58,7 +58,7 @@ export function check(scope: Scope): HTMLElement {
   function update(): void {
     const { running, kernel } = session;
     const job = running && session.job?.kind === "check" ? session.job : null;
-    run.disabled = asked || running || !kernel || !session.checked?.cost;
+    run.disabled = asked || running || !kernel?.canCollect || !session.checked?.cost;
     text(run, job || asked ? "Checking …" : session.checked?.fidelity ? "Check again" : "Check");
     cancel.disabled = !job;
     bar.show(job);

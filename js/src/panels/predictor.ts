@@ -47,7 +47,7 @@ export function predictor(scope: Scope): HTMLElement {
     by.title = CHOICES.find(([name]) => name === session.by)![2];
     row.hidden = !collected;
     measuring.hidden = session.by !== "local" || (!session.prediction?.cost && !job);
-    run.disabled = asked || session.running;
+    run.disabled = asked || session.running || !session.kernel?.canCollect;
     cancel.disabled = !job;
     bar.show(job);
     text(status, job ? jobText(job).replace(/^[^:]*: /, "") : "");
