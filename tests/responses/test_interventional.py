@@ -1,6 +1,7 @@
 """Random interventions against a loop over images that writes the network out call by call."""
 
 import itertools
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -414,3 +415,30 @@ def test_what_must_not_be_resumed():
     with pytest.raises(DataError, match="shuffle=False"):
         collect(model, shuffling, resume=partial, intervene=0.2)
     assert collect(model, loader, resume=partial, intervene=0.2).n_images == 40
+
+
+def test_the_same_on_a_gpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    model = residual()
+    with exactly_on_the_gpu():
+        found = collect(model, batches_of(N, 7), intervene=0.3, holdout=0, folds=1, device="cuda", raw=True)
+        read = found.source.read(images(5))
+    assert next(model.parameters()).device.type == "cpu"
+    actual, natural = explicit(model, found.graph, found.randomised)
+    check_moments(found.interventional.train, actual, natural, atol=1e-2)
+    np.testing.assert_allclose(read["head"], found.raw.observational["head"][:5], rtol=1e-3, atol=1e-4)
+    binary = collect(model, batches_of(N, 7), transform="binary", intervene=0.3, device="cuda", raw=True)
+    on_cpu = collect(model, batches_of(N, 7), transform="binary", intervene=0.3, raw=True)
+    assert (binary.raw.natural("left") == on_cpu.raw.natural("left")).mean() > 0.99
+
+
+@contextmanager
+def exactly_on_the_gpu():
+    """Without the rounding of tensor cores."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

@@ -41,6 +41,23 @@ def test_a_block_that_several_layers_need_is_kept_once(graph):
     assert not any((b, a) in layout.pairs for a, b in layout.pairs if a != b)
 
 
+def test_components_widen_every_reading(graph):
+    components = {"stem": 4, "branch": 4, "left": 4, "depthwise": 2, "grouped": 3}
+    layout = layout_of(graph, components)
+    assert layout.components == {**components, "head": 1}
+    assert layout.total == 8 * 4 + 8 * 4 + 6 * 4 + 8 * 2 + 12 * 3 + 4
+    for layer in graph.layers:
+        for reading in layout.readings.get(layer.name, ()):
+            names = [(s, c // layout.components[s]) for s in reading.sources for c in range(layout.widths[s])]
+            for parents, children in zip(reading.parents, reading.children, strict=True):
+                for child in children:
+                    known = graph.parents_of(layer.name, int(child) // layout.components[layer.name])
+                    expected = [
+                        (s, int(u)) for s, units in known.items() for u in units for _ in range(components[s])
+                    ]
+                    assert [names[p] for p in parents] == expected
+
+
 def test_bytes_are_what_is_allocated(graph):
     layout = layout_of(graph)
     moments = Moments(layout)
