@@ -123,7 +123,7 @@ def collect(
         first_batch, source = _opened(batches(loader, where, max_batches, dtype=floating_type(network)))
         image = first_batch.images[:1]
         known = graph if graph is not None else trace(network, image)
-        drawn = _randomised(intervene, known, split.seed)
+        drawn = _randomised(intervene, known, split.seed, site)
         origin = Source(model, loader, known, phi, site, device, split.share, split.seed, max_batches, folds)
         n_images = count_images(loader, max_batches)
         if resume is not None:
@@ -174,12 +174,12 @@ def _run(one_pass: Pass, source: Iterator[Batch], told: Progress) -> Collection:
 
 
 def _randomised(
-    intervene: float | RandomInterventions | None, graph: FilterGraph, seed: int
+    intervene: float | RandomInterventions | None, graph: FilterGraph, seed: int, site: str
 ) -> RandomInterventions | None:
     if intervene is None:
         return None
     asked = intervene if isinstance(intervene, RandomInterventions) else RandomInterventions(intervene)
-    return asked.checked(graph, seed)
+    return asked.checked(graph, seed, site)
 
 
 def _tables(

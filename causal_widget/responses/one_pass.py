@@ -153,8 +153,15 @@ class Pass:
 
     def __init__(self, model: nn.Module, seen: Seen, sinks: Sequence[Sink]) -> None:
         self.seen, self._sinks = seen, sinks
-        source = seen.source
-        self._reader = ResponseReader(model, source.graph, seen.layout, source.transform, source.site)
+        source, drawn = seen.source, seen.randomised
+        self._reader = ResponseReader(
+            model,
+            source.graph,
+            seen.layout,
+            source.transform,
+            source.site,
+            None if drawn is None else drawn.site,
+        )
 
     def run(self, source: Iterator[Batch], progress: Progress) -> None:
         """Read every batch; what was read stays when an exception ends the pass."""

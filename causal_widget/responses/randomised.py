@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
-from causal_widget.errors import ArgumentError, check_seed
-from causal_widget.graph import FilterGraph
+from causal_widget.errors import ArgumentError, UnknownNameError, check_seed, nearest
+from causal_widget.graph import SITES, FilterGraph
 from causal_widget.responses.split import scrambled, stream, uniform
 
 __all__ = ["Draw", "RandomInterventions"]
@@ -62,9 +62,12 @@ class RandomInterventions:
     layers
         Which layers are drawn from; None takes all that are not the output and have descendants.
     value
-        What every element of the units' maps is set to, at the site where responses are read.
+        What every element of the units' maps is set to.
     seed
         Of the draw; None takes that of `collect`.
+    site
+        Where they are set: "conv", "norm" or "activation"; None sets them where responses are read. Not
+        after that: a response must be of the map that the children read.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class RandomInterventions:
     layers: tuple[str, ...] | None = None
     value: float = 0.0
     seed: int | None = None
+    site: str | None = None
 
     def __post_init__(self) -> None:
         if not _number(self.fraction) or not 0 < self.fraction <= 1:
@@ -89,21 +93,49 @@ class RandomInterventions:
             )
         if self.seed is not None:
             check_seed(self.seed)
+        if self.site is not None and self.site not in SITES:
+            raise UnknownNameError(
+                f"site {self.site!r:.80} is not known; expected one of {SITES}."
+                f"{nearest(str(self.site), SITES)}"
+            )
         if isinstance(self.layers, str):
             raise ArgumentError(f"layers must be a list of layer names, got the text {self.layers!r:.80}")
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(self.layers))
 
-    def checked(self, graph: FilterGraph, seed: int = 0) -> RandomInterventions:
-        """Return the same with layers named in forward order and a seed.
+    def checked(self, graph: FilterGraph, seed: int = 0, site: str = "activation") -> RandomInterventions:
+        """Return the same with layers named in forward order, a seed, and a site.
+
+        Parameters
+        ----------
+        graph
+            The network's layers.
+        seed
+            Taken where there is none.
+        site
+            Where responses are read.
 
         Raises
         ------
         UnknownNameError
             A layer does not exist.
         ArgumentError
-            The output, or a layer that nothing reads, is asked for; or no layer is left.
+            The output, or a layer that nothing reads, is asked for; no layer is left; or units are set after
+            the site where they are read.
         """
+        if self.site is not None and site in SITES and SITES.index(self.site) > SITES.index(site):
+            raise ArgumentError(
+                f'units would be set at "{self.site}", after "{site}" where their responses are read: '
+                "these would not show the intervention"
+            )
+        return dataclasses.replace(
+            self,
+            layers=self._checked_layers(graph),
+            seed=seed if self.seed is None else self.seed,
+            site=site if self.site is None else self.site,
+        )
+
+    def _checked_layers(self, graph: FilterGraph) -> tuple[str, ...]:
         able = [layer.name for layer in graph.layers if not layer.is_output and graph.children(layer.name)]
         asked = able if self.layers is None else [graph.layer(name).name for name in self.layers]
         for name in asked:
@@ -118,15 +150,15 @@ class RandomInterventions:
                 )
         if not asked:
             raise ArgumentError("there is no layer to intervene on: expected at least one before the output")
-        ordered = tuple(name for name in able if name in asked)
-        return dataclasses.replace(self, layers=ordered, seed=seed if self.seed is None else self.seed)
+        return tuple(name for name in able if name in asked)
 
     def draw(self, graph: FilterGraph, index: NDArray[np.integer]) -> Draw:
         """Return what is drawn for the images with these indices.
 
         Each unit of the drawn layer gets a number from (seed, image, unit); the smallest are set.
         """
-        one = self if self.layers is not None and self.seed is not None else self.checked(graph)
+        known = self.layers is not None and self.seed is not None
+        one = self if known else self.checked(graph, site=self.site or "activation")
         assert one.layers is not None
         assert one.seed is not None
         index = np.asarray(index)

@@ -236,9 +236,11 @@ def _rows(table: ResponseTable, n_rows: int) -> _Rows:
 
 
 def _refuse_beyond(needed: int | None, folder: str | Path | None) -> None:
+    place = Path(tempfile.gettempdir() if folder is None else folder)
+    if not place.is_dir():
+        raise ArgumentError(f"raw is {str(folder)!r}, which is no folder; expected True, False or a folder")
     if needed is None or needed <= LIMIT:
         return
-    place = Path(tempfile.gettempdir() if folder is None else folder)
     free = shutil.disk_usage(place).free
     if needed > free:
         raise ArgumentError(

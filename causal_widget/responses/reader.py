@@ -33,13 +33,21 @@ class ResponseReader:
         Its layers and their columns.
     transform, site
         What makes a response, and where the activation is read.
+    put_site
+        Where random interventions set units, at or before `site`; None is there.
     """
 
     def __init__(
-        self, model: nn.Module, graph: FilterGraph, layout: Layout, transform: Transform, site: str
+        self,
+        model: nn.Module,
+        graph: FilterGraph,
+        layout: Layout,
+        transform: Transform,
+        site: str,
+        put_site: str | None = None,
     ) -> None:
         self._model, self._graph, self._layout = model, graph, layout
-        self._transform, self._site = transform, site
+        self._transform, self._site, self._put_site = transform, site, put_site or site
         self._found: dict[str, Tensor] = {}
         self._forcing: Forcing | None = None
         self._most: int | None = None
@@ -47,30 +55,34 @@ class ResponseReader:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Watch every layer for the length of the block."""
-        handlers = [
-            (layer.name, layer.site("conv" if layer.is_output else self._site), self._handler(layer))
-            for layer in self._graph.layers
-        ]
+        handlers = []
+        for layer in self._graph.layers:
+            if not layer.is_output:
+                handlers.append((layer.name, layer.site(self._put_site), self._putting(layer)))
+            site = layer.site("conv" if layer.is_output else self._site)
+            handlers.append((layer.name, site, self._keeping(layer)))
         with watch(self._model, self._graph, handlers):
             yield
 
-    def _handler(self, layer: Layer) -> Callable[[Tensor], None]:
+    def _putting(self, layer: Layer) -> Callable[[Tensor], None]:
+        def put(tensor: Tensor) -> None:
+            if self._forcing is not None:
+                self._forcing.put(layer, tensor.detach())
+
+        return put
+
+    def _keeping(self, layer: Layer) -> Callable[[Tensor], None]:
         transform = transform_of(self._transform, layer)
 
         def keep(tensor: Tensor) -> None:
-            maps = as_maps(layer, self._forced(layer, tensor.detach()))
+            maps = tensor.detach()
+            if self._forcing is not None:
+                maps = maps[: self._forcing.n_reached(layer)]
             if len(maps):
                 # Of a vector-valued response a unit's components stand side by side.
-                self._found[layer.name] = transform(maps).flatten(1)
+                self._found[layer.name] = transform(as_maps(layer, maps)).flatten(1)
 
         return keep
-
-    def _forced(self, layer: Layer, tensor: Tensor) -> Tensor:
-        """Put interventions into force, and return the images that any has reached; all without any."""
-        if self._forcing is None:
-            return tensor
-        self._forcing.put(layer, tensor)
-        return tensor[: self._forcing.n_reached(layer)]
 
     def read(self, images: Tensor, index: int) -> Float[np.ndarray, "image column"]:
         """Return the responses of a batch, all layers side by side.

@@ -227,6 +227,28 @@ def test_layers_that_cannot_be_drawn(layers, error, says):
         collect(residual(), images(4), intervene=RandomInterventions(layers=layers))
 
 
+def test_units_set_before_the_site_where_they_are_read():
+    """Zero at the convolution leaves the normalisation's shift alive, and the responses show it."""
+    model = plain()
+    asked = RandomInterventions(0.5, layers=["0"], site="conv")
+    found = collect(model, batches_of(N, 16), intervene=asked, raw=True, holdout=0)
+    draw, x = found.raw.draw(), images(N)
+    model.eval()
+    with torch.no_grad():
+        maps = model[0](x).masked_fill(torch.from_numpy(draw.units[:, :6])[:, :, None, None], 0)
+        maps = F.relu(model[1](maps))
+        later = F.relu(model[4](model[3](maps)))
+    np.testing.assert_allclose(found.raw.interventional["0"], norms(maps), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.raw.interventional["4"], norms(later), rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        free = norms(F.relu(model[1](model[0](x))))
+    np.testing.assert_allclose(found.raw.natural("0"), free, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ArgumentError, match='after "conv" where'):
+        collect(model, images(4), site="conv", intervene=RandomInterventions(site="activation"))
+    with pytest.raises(UnknownNameError, match='"conv"'):
+        RandomInterventions(site="con")
+
+
 def test_other_bad_numbers():
     with pytest.raises(ArgumentError, match="finite number"):
         RandomInterventions(value=float("inf"))

@@ -43,6 +43,8 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_the_pass(monkeypatch, t
     with pytest.raises(ArgumentError, match=f"need {30 * 46 * 4:,} bytes, and 2,000 are free in {tmp_path}"):
         collect(model, batches_of(30, 8), graph=graph, raw=tmp_path)
     assert calls == []
+    with pytest.raises(ArgumentError, match="no folder"):
+        collect(model, batches_of(30, 8), graph=graph, raw=tmp_path / "missing")
 
 
 def test_labels_folds_and_held_out_images():
