@@ -26,7 +26,7 @@ from causal_widget.scm.local.outcomes import Outcome, checked_outcomes, read_out
 __all__ = ["FRACTIONS", "PASSES", "local_bytes", "local_coefficients"]
 
 FRACTIONS = (0.0, 0.02, 0.10, 0.20)
-PASSES = (1, 6, 12, 6)
+PASSES = (1, 6, 16, 6)
 
 
 def local_coefficients(
@@ -180,6 +180,7 @@ class _Part:
         self.scale = np.zeros(shape, dtype=np.float32)
         self.shift = np.zeros(shape, dtype=np.float32)
         self.mean = np.zeros((shape[0], shape[1], outcomes))
+        self.intercept = np.zeros_like(self.mean)
         self.logits = np.zeros((0, 0))
         self.labels = None if batch.labels is None else batch.labels.cpu().numpy()
 
@@ -209,6 +210,7 @@ def _measure(
                 part.logits = logits.detach().double().cpu().numpy()
             told.advance(len(batch.images))
         part.scale[context], part.shift[context] = ((one / passes).float().cpu().numpy() for one in total)
+        part.intercept[context] = _intercept(part, context, silenced.mean(axis=0))
     _refuse_infinite(part, batch)
     return part
 
@@ -252,17 +254,15 @@ class _Measured:
         self, graph: FilterGraph, site: str, outcomes: tuple[Outcome, ...], seed: int
     ) -> LocalCoefficients:
         parts = self._parts
-        mean = np.concatenate([part.mean for part in parts], axis=1)
-        scale = np.concatenate([part.scale for part in parts], axis=1)
         labels = [part.labels for part in parts if part.labels is not None]
         return LocalCoefficients(
             graph=graph,
             site=site,
             contexts=self._contexts,
             outcomes=outcomes,
-            scale=scale,
+            scale=np.concatenate([part.scale for part in parts], axis=1),
             shift=np.concatenate([part.shift for part in parts], axis=1),
-            intercept=_intercept(mean, scale, self._contexts.exact),
+            intercept=np.concatenate([part.intercept for part in parts], axis=1),
             logits=np.concatenate([part.logits for part in parts]),
             labels=np.concatenate(labels) if len(labels) == len(parts) else None,
             seed=seed,
@@ -270,10 +270,12 @@ class _Measured:
 
 
 def _intercept(
-    mean: Float64[np.ndarray, "context image outcome"],
-    scale: np.ndarray,
-    fractions: Float64[np.ndarray, " context"],
-) -> Float64[np.ndarray, "context image outcome"]:
-    """Give each context's mean change, less what the coefficients say of a random set; 0 without any."""
-    change = mean - mean[:1]
-    return np.asarray(change + fractions[:, None, None] * scale.sum(axis=2, dtype=np.float64))
+    part: _Part, context: int, frequency: Float64[np.ndarray, "image unit"]
+) -> Float64[np.ndarray, "image outcome"]:
+    """Give the mean change over the sets that were drawn, less what the coefficients say of these very sets.
+
+    Of these, not of the average set: a few sets do not silence every unit equally often, and where the
+    outcome is linear nothing must remain.
+    """
+    foreseen = np.einsum("iu,iuo->io", frequency, part.scale[context].astype(np.float64))
+    return np.asarray(part.mean[context] - part.mean[0] + foreseen)
