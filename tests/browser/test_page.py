@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import desk, leave_screenshots
 from tests.browser.notebook_page import COLLECTED, DEMO, SHOW, NotebookPage, write_notebook
-from tests.browser.widget_view import SLOW, WidgetView
+from tests.browser.widget_view import SLOW, WidgetView, numbers
 
 # One process for all of them: they share a server.
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -37,7 +37,7 @@ weights = {name: value.clone() for name, value in digits.model.state_dict().item
 widget = cw.CausalWidget(digits.model, Slow(), class_names=digits.class_names)
 widget
 """
-RESET = "widget.ablated, widget.selected, widget.panel = {}, {}, 'inspector'"
+RESET = "widget.ablated, widget.scale, widget.selected, widget.panel = {}, 0.0, {}, 'inspector'"
 UNTOUCHED = "all(bool((weights[name] == value).all()) for name, value in digits.model.state_dict().items())"
 # JupyterLab's widget manager says this itself when a saved notebook's widget has no kernel any more.
 MODEL_GONE = re.compile("widget model not found")
@@ -124,6 +124,96 @@ def test_choices_made_in_python_reach_the_page(notebook):
     view.wait_effect()
 
 
+def test_the_equations_are_read_by_keyboard(notebook, artifacts):
+    view = WidgetView(notebook.page).ready()
+    view.part("tab-inspector").focus()
+    notebook.page.keyboard.press("ArrowRight")
+    expect(view.part("panel-equations")).to_be_visible()
+    expect(view.part("r2").get_by_role("button")).to_have_count(3)
+    view.root.screenshot(path=artifacts / "equations.png")
+    worst = view.part("worst").get_by_role("button").first
+    name = worst.locator(".cw-relative-name").text_content()
+    worst.focus()
+    notebook.page.keyboard.press("Enter")
+    expect(view.part("equation-title")).to_have_text(name)
+    expect(view.part("scatter")).to_be_visible(timeout=SLOW)
+    strongest = view.part("coefficients").get_by_role("button").first
+    before = strongest.inner_text()
+    view.part("by-coefficient").click()
+    expect(view.part("by-coefficient")).to_have_attribute("aria-pressed", "true")
+    assert strongest.inner_text() != before
+    view.root.screenshot(path=artifacts / "equation.png")
+    view.part("equations-tab-one").focus()
+    notebook.page.keyboard.press("ArrowRight")
+    expect(view.part("check-cost")).to_contain_text("forward passes")
+
+
+def test_the_worst_equation_is_that_of_the_model(notebook):
+    view = WidgetView(notebook.page).ready()
+    view.open("equations")
+    view.part("equations-tab-layers").click()
+    said = view.part("worst").locator("button .cw-number").first.inner_text()
+    least = "min(float(numpy.nanmin(one.heldout_r2)) for one in explainer.scm.equations.values())"
+    known = float(notebook.kernel_says(f"(lambda numpy: {least})(__import__('numpy'))"))
+    assert numbers(said) == [pytest.approx(known, abs=0.006)]
+
+
+def test_a_value_is_dragged_down_and_both_answer(notebook, artifacts):
+    """By keyboard, with a filter that is only selected: the equations and the network answer as in Python."""
+    view = WidgetView(notebook.page).ready()
+    view.click("conv2", 5)
+    view.open("interventions")
+    expect(view.part("scale-of")).to_contain_text("conv2 · 5")
+    view.part("scale").focus()
+    for _ in range(6):
+        notebook.page.keyboard.press("PageDown")
+    expect(view.part("scale-value")).to_have_text("× 0.40")
+    view.wait_effect()
+    assert notebook.kernel_says("(widget.ablated, widget.scale)") == "({'conv2': [5]}, 0.4)"
+    do = "cw.Intervention({'conv2': [5]}, scale=0.4)"
+    measured = f"explainer.effect_of({do}, digits.test_loader, progress=cw.Progress()).accuracy.after"
+    truth = float(notebook.kernel_says(f"float({measured})"))
+    responses = "explainer.scm.source.read(digits.test_loader)"
+    guess = float(notebook.kernel_says(f"float(explainer.scm.do({do}).predict({responses}).accuracy)"))
+    expect(view.part("answers")).not_to_have_class(re.compile("cw-measuring"), timeout=SLOW)
+    assert numbers(view.part("accuracy-after").inner_text()) == [pytest.approx(100 * truth, abs=0.06)]
+    assert numbers(view.part("accuracy-predicted").inner_text()) == [pytest.approx(100 * guess, abs=0.06)]
+    expect(view.part("verdict")).to_contain_text(re.compile("agree"))
+    view.root.screenshot(path=artifacts / "dragged.png")
+    notebook.page.keyboard.press("Home")
+    expect(view.part("scale-value")).to_have_text("× 0.00")
+    view.part("clear").click()
+    expect(view.part("scale-value")).to_have_text("× 1.00")
+    expect(view.part("effect-empty")).to_be_visible()
+
+
+def test_local_equations_are_measured_from_the_page(notebook, artifacts):
+    view = WidgetView(notebook.page).ready()
+    notebook.kernel_runs("widget.ablated, widget.panel = {'conv2': [5, 7]}, 'interventions'")
+    view.wait_effect()
+    view.part("by").select_option("local")
+    expect(view.part("prediction-reason")).to_contain_text("forward passes")
+    expect(view.part("accuracy-predicted")).to_have_text("–")
+    view.part("local-run").click()
+    expect(view.part("accuracy-predicted")).to_contain_text("%", timeout=SLOW)
+    view.root.screenshot(path=artifacts / "local.png")
+    view.part("by").select_option("equations")
+
+
+def test_the_equations_are_checked_from_the_page(notebook, artifacts):
+    view = WidgetView(notebook.page).ready()
+    view.open("equations")
+    view.part("equations-tab-check").click()
+    expect(view.part("check-empty")).to_be_visible()
+    view.part("check-run").click()
+    for method in ("SCM equations", "local SCM", "COAR", "leave-one-out", "no change"):
+        expect(view.part("fidelity")).to_contain_text(method, timeout=SLOW)
+    expect(view.part("depth")).to_be_visible()
+    view.part("fidelity-setting").select_option("1")
+    expect(view.part("fidelity")).to_contain_text("gradient")
+    view.root.screenshot(path=artifacts / "checked.png")
+
+
 def test_the_layer_list_leaves_layers_out(notebook, artifacts):
     view = WidgetView(notebook.page).ready()
     view.part("layers").get_by_label("fc1").uncheck()
@@ -170,6 +260,11 @@ def test_the_offline_page_is_alive(notebook, chromium, tmp_path, artifacts):
     expect(view.part("tooltip")).to_contain_text("conv2")
     view.click("conv2", 5)
     expect(view.part("inspector-title")).to_contain_text("5")
+    view.open("equations")
+    view.part("equations-tab-one").click()
+    expect(view.part("equation-title")).to_contain_text("conv2 · 5")
+    expect(view.part("scatter")).to_be_visible()
+    view.part("tab-inspector").click()
     page.screenshot(path=artifacts / "offline.png")
     assert errors == []
     context.close()
