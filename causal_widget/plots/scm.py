@@ -102,14 +102,14 @@ def effect_matrix(
 def _layer_ticks(axes: Axes, effects: Mapping[str, Float64[np.ndarray, "unit outcome"]]) -> None:
     """Name each layer under its units, and the units where there is one layer."""
     if len(effects) == 1:
-        axes.set_xlabel(f"filters of {shortened(next(iter(effects)))}", fontsize=9)
+        axes.set_xlabel(f"units of {shortened(next(iter(effects)))}", fontsize=9)
         return
     ends = np.cumsum([len(one) for one in effects.values()])
     starts = np.concatenate([[0], ends[:-1]])
     for end in ends[:-1]:
         axes.axvline(end - 0.5, color="0.2", linewidth=0.6)
     axes.set_xticks((starts + ends - 1) / 2, [shortened(name) for name in effects], rotation=60, ha="right")
-    axes.set_xlabel("filters, layer by layer", fontsize=9)
+    axes.set_xlabel("units, layer by layer", fontsize=9)
 
 
 def depth_curve(

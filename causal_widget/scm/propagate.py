@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from causal_widget.scm.equations import LayerEquations
 from causal_widget.scm.forced import Forced, descendants
 
 if TYPE_CHECKING:
@@ -74,6 +75,16 @@ def _followed(
 ) -> Array:
     """Give a layer's responses, given those of its parents under the intervention."""
     equations = model.equations[name]
+    if noise != "zero" and isinstance(equations, LayerEquations) and equations.parts[0][0].full:
+        moved = [source for source in equations.parents if source in now]
+        return observed + _difference(equations, {one: now[one] - responses[one] for one in moved})
     before = {source: responses[source] for source in equations.parents}
     predicted = equations.predict({**before, **{source: now[source] for source in before if source in now}})
     return predicted if noise == "zero" else observed + (predicted - equations.predict(before))
+
+
+def _difference(equations: LayerEquations, moved: Mapping[str, Array]) -> Array:
+    """Give what changes of some parents bring: f(now) - f(before) of dense linear equations, in one product."""
+    coefficients = equations.coefficients
+    brought = [change @ coefficients[:, equations.columns(source)].T for source, change in moved.items()]
+    return np.asarray(sum(brought))

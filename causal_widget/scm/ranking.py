@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from causal_widget.scm.model import StructuralCausalModel
 
-__all__ = ["Ranking", "ranking"]
+__all__ = ["LayerRanking", "Ranking", "ranking"]
 
 Array = NDArray[np.float64]
 Blocks = Iterator[tuple[str, slice, slice, Measured]]

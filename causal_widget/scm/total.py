@@ -104,7 +104,7 @@ class TotalEffects:
         from causal_widget.plots.scm import effect_matrix
 
         shown = self.silencing if layer is None else {layer: self[layer]}
-        title = f"Mean change of {self.outcome} when a filter is silenced, by the equations"
+        title = f"Mean change of {self.outcome} when a unit alone is silenced, by the equations"
         return effect_matrix(shown, self.names, title, figsize)
 
     def __repr__(self) -> str:
