@@ -20,7 +20,7 @@ export function apart(predicted: EffectInfo, measured: EffectInfo): number | nul
 export function verdict(predicted: EffectInfo, measured: EffectInfo): string {
   const gap = apart(predicted, measured);
   if (gap === null) return "";
-  if (gap === 0) return "≈ The two agree here, as far as these images can tell.";
+  if (gap === 0) return "≈ They agree, as far as these images can tell.";
   return `≠ They disagree: the network does ${(Math.abs(gap) * 100).toFixed(1)} points ${gap < 0 ? "worse" : "better"} than the equations predict.`;
 }
 

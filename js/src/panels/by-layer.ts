@@ -61,6 +61,7 @@ export function byLayer(scope: Scope, show: (part: Part) => void): HTMLElement {
   const list = h("div", { class: "cw-r2", test: "cw-r2", role: "group", "aria-label": "R² by layer; a layer's button lists its worst equations" });
   const caption = h("h4", {});
   const items = h("div", { class: "cw-worst", test: "cw-worst" });
+  const notes = h("div", { class: "cw-notes", test: "cw-layer-notes" });
   let chosen: string | null = null;
   let paints: (() => void)[] = [];
 
@@ -85,6 +86,7 @@ export function byLayer(scope: Scope, show: (part: Part) => void): HTMLElement {
     const known = session.equations;
     if (!known) return;
     const found = worst(known, chosen);
+    notes.replaceChildren(...(known.info.layers.find(({ layer }) => layer === chosen)?.notes ?? []).map((note) => h("div", {}, `! ${note}`)));
     text(caption, `${chosen === null ? "Worst equations" : `Worst equations of ${abbreviate(chosen, 24)}`}: R², held out`);
     items.replaceChildren(...found.map(({ layer, unit, r2 }) => h(
       "button", { type: "button", class: "cw-relative", title: `Select ${unitName(session, layer, unit)} and show its equation`, onclick: () => { session.set("selected", { [layer]: [unit] }); show("one"); } },
@@ -116,5 +118,5 @@ export function byLayer(scope: Scope, show: (part: Part) => void): HTMLElement {
   return h("div", {},
     h("p", { class: "cw-sub cw-r2-key" }, "Each dot is a unit: R², the share of its variance that its parents explain. ● fitted, ○ held-out images, ┃ median"),
     h("div", { class: "cw-r2-head" }, h("span"), axis, h("span", { class: "cw-sub" }, "median ○")),
-    list, caption, items);
+    list, caption, items, notes);
 }

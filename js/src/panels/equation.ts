@@ -89,7 +89,7 @@ export function oneEquation(scope: Scope): HTMLElement {
     empty.hidden = equation !== null;
     body.hidden = equation === null;
     if (!equation) return empty.replaceChildren(h("b", {}, "No equation"), h("span", {}, `${unitName(session, info.layer, info.unit)}: ${info.reason ?? ""}.`));
-    text(formula, equation.linear ? "response = constant + Σ coefficient × parent's response" : `response = ${equation.estimator} of the parents' responses`);
+    text(formula, equation.linear ? "response = constant + Σ coefficient × parent" : `response = ${equation.estimator} of the parents' responses`);
     facts.replaceChildren(
       ...fact("R²", number(equation.r2), "share of the response's variance that its parents explain, on the images the equation was fitted to"),
       ...fact("parents", count(equation.nParents), "numbers that the equation reads"),

@@ -10,6 +10,8 @@ const CHOICES: [By, string, string][] = [
   ["local", "local equations", "For each image its own coefficients, from the network's gradients under random silencing: measured once, then as quick."],
 ];
 
+const UNDISTURBED = "Fitted on undisturbed images alone. Collect, above, also silences filters at random: equations fitted on that know more of interventions.";
+
 export function predictor(scope: Scope): HTMLElement {
   const { session } = scope;
   const id = uid("by");
@@ -34,7 +36,7 @@ export function predictor(scope: Scope): HTMLElement {
   function words(): string {
     if (!session.kernel?.collected) return "Press Collect to learn the equations: they then answer beside the network.";
     const { prediction } = session;
-    if (!prediction?.reason) return "";
+    if (!prediction?.reason) return session.by === "equations" && session.equations?.info.data === "observational" ? UNDISTURBED : "";
     if (!prediction.cost) return `Nothing is predicted: ${prediction.reason}.`;
     const { passes, images, seconds } = prediction.cost;
     return `To be measured once: about ${count(passes)} forward passes of one image for these ${count(images)}${seconds === null ? "" : `, ${duration(Math.max(1, seconds))}`}.`;
@@ -55,6 +57,6 @@ export function predictor(scope: Scope): HTMLElement {
     why.hidden = !words();
   }
 
-  scope.on(["prediction", "state", "job"], update);
+  scope.on(["prediction", "equations", "state", "job"], update);
   return h("div", { class: "cw-predictor" }, row, why, measuring);
 }
