@@ -84,7 +84,7 @@ def _followed(
 
 
 def _difference(equations: LayerEquations, moved: Mapping[str, Array]) -> Array:
-    """Give what changes of some parents bring: f(now) - f(before) of dense linear equations, in one product."""
+    """Give f(now) - f(before) of dense linear equations, by one product with what moved."""
     coefficients = equations.coefficients
     brought = [change @ coefficients[:, equations.columns(source)].T for source, change in moved.items()]
     return np.asarray(sum(brought))

@@ -24,7 +24,7 @@ from tests.scm import oracle
 
 RUNS = 3
 IMAGES = 10_000
-LOOPED = 6
+LOOPED = 4
 
 
 def measure() -> dict[str, float]:
