@@ -99,7 +99,7 @@ class Collection:
         return self.observational.heldout
 
     def table(self) -> pd.DataFrame:
-        """Return a row a layer: units, mean response, its standard deviation, units without variance."""
+        """Return a row a layer: units, components, mean response, its deviation, columns without variance."""
         if not self.train.count:
             raise OrderError("No image was collected; collect over a loader first.")
         rows = []
@@ -109,6 +109,7 @@ class Collection:
                 {
                     "layer": layer.name,
                     "units": layer.units,
+                    "components": self.components[layer.name],
                     "mean": float(mean.mean()),
                     "deviation": float(np.sqrt(variance.mean())),
                     "dead": int(np.count_nonzero(self.train.dead(layer.name))),

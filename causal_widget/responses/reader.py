@@ -166,12 +166,15 @@ class ResponseReader:
         finally:
             self._forcing = None
         reached = {layer.name: forcing.n_reached(layer) for layer in self._graph.layers}
-        found = {
-            name: self._column(name, n_images, index).cpu().numpy()
-            for name, n_images in reached.items()
-            if n_images
-        }
+        read = {name: self._column(name, n_images, index) for name, n_images in reached.items() if n_images}
         self._found.clear()
+        # One transfer from the device for all layers.
+        flat = torch.cat([columns.flatten() for columns in read.values()]).cpu().numpy()
+        ends = np.cumsum([columns.numel() for columns in read.values()])
+        found = {
+            name: part.reshape(reached[name], -1)
+            for name, part in zip(read, np.split(flat, ends[:-1]), strict=True)
+        }
         return forcing.actual(self._layout, found, natural)
 
     def _column(self, name: str, n_images: int, index: int) -> Tensor:
@@ -196,7 +199,8 @@ class ResponseReader:
         for name, columns in self._layout.slices.items():
             if columns.start <= column < columns.stop:
                 image = int(np.flatnonzero(~finite[:, column])[0])
+                unit = (column - columns.start) // self._layout.components[name]
                 raise NonFiniteError(
-                    f"Layer {name!r}, unit {column - columns.start}, has a NaN or infinite response "
+                    f"Layer {name!r}, unit {unit}, has a NaN or infinite response "
                     f"in batch {index} (image {image} of the batch)."
                 )
