@@ -220,7 +220,7 @@ def _by_propagation(
     everything = slice(0, responses.n_images)
     for name in layers:
         for unit in range(model.graph.layer(name).units):
-            after = do(model, {name: [unit]}).predict(responses).logits
+            after = do(model, {name: [unit]}, answer="equations").predict(responses).logits
             logits = torch.as_tensor(np.ascontiguousarray(after.T))[None]
             yield name, slice(unit, unit + 1), everything, measured(logits, labels)
 

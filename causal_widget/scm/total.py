@@ -71,7 +71,7 @@ class TotalEffects:
         Linear equations: exactly, from the means of the training images. Single effects do not add up where
         one unit of the set comes before another: what the later one is set to no longer follows the earlier.
         """
-        submodel = do(self.model, units, value, scale=scale)
+        submodel = do(self.model, units, value, scale=scale, answer="equations")
         if not is_linear(self.model, self.outcome):
             return np.asarray(submodel.change(outcome=self.outcome).mean(axis=0))
         return _mean_change(submodel, self.outcome)
@@ -191,7 +191,7 @@ def _propagated(model: StructuralCausalModel, layer: str, outcome: str, images: 
     responses = model.responses(images)
     return np.stack(
         [
-            do(model, {layer: [unit]}).change(responses, outcome=outcome).mean(axis=0)
+            do(model, {layer: [unit]}, answer="equations").change(responses, outcome=outcome).mean(axis=0)
             for unit in range(model.graph.layer(layer).units)
         ]
     )
