@@ -18,14 +18,24 @@ from causal_widget.errors import (
     UnknownNameError,
     UnsupportedModelError,
 )
+from causal_widget.evaluation import (
+    Fidelity,
+    fidelity,
+    network_effects,
+    predict_accuracy,
+    predict_removal,
+)
 from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.explanations import heatmap
 from causal_widget.graph import FilterGraph, Layer, Wiring, trace
 from causal_widget.interventions import Intervention, intervene
 from causal_widget.jobs import Progress, bar
 from causal_widget.pruning import PruningCurve, pruning_curve, remove_filters
-from causal_widget.responses import Collection, collect
+from causal_widget.responses import Collection, RandomInterventions, ResponseSet, collect, read_responses
 from causal_widget.scm import StructuralCausalModel, fit
+from causal_widget.scm.cross_prediction import cross_prediction
+from causal_widget.scm.error_table import error_table
+from causal_widget.scm.local import LocalCoefficients, local_coefficients
 from causal_widget.widget import CausalWidget
 
 __all__ = [
@@ -39,13 +49,17 @@ __all__ = [
     "DeviceError",
     "Effect",
     "Evaluation",
+    "Fidelity",
     "FilterGraph",
     "Intervention",
     "Layer",
+    "LocalCoefficients",
     "NonFiniteError",
     "OrderError",
     "Progress",
     "PruningCurve",
+    "RandomInterventions",
+    "ResponseSet",
     "StructuralCausalModel",
     "UnknownNameError",
     "UnsupportedModelError",
@@ -53,13 +67,21 @@ __all__ = [
     "__version__",
     "bar",
     "collect",
+    "cross_prediction",
     "effect_of",
+    "error_table",
     "evaluate",
+    "fidelity",
     "fit",
     "heatmap",
     "intervene",
     "list_devices",
+    "local_coefficients",
+    "network_effects",
+    "predict_accuracy",
+    "predict_removal",
     "pruning_curve",
+    "read_responses",
     "remove_filters",
     "samples",
     "trace",
