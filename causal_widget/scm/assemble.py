@@ -98,7 +98,7 @@ def _judged(
 ) -> tuple[Array, Array]:
     """Return R2 and mean squared residual of each row on held-out images; NaN where there are none."""
     moments = evidence.judges.get(kind)
-    if moments is None or not moments.count:
+    if moments is None:
         nothing = np.full(len(train.mean), np.nan)
         return nothing, nothing
     columns = child_columns(moments, target)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from causal_widget.errors import UnknownNameError, nearest
 from causal_widget.scm.judged import JudgedEquations
 
-FIRST: tuple[str, ...] = ("layer", "unit", "component", "parents", "r2", "heldout_r2", "interventional_r2", "mse")
-FIRST += ("relative_mse", "heldout_mse", "interventional_mse", "condition", "rank", "penalty", "dead")
+FIRST: tuple[str, ...] = ("layer", "unit", "component", "parents", "r2", "heldout_r2", "interventional_r2")
+FIRST += ("mse", "relative_mse", "heldout_mse", "interventional_mse", "condition", "rank", "penalty", "dead")
 
 
 class Equations(Mapping[str, JudgedEquations]):

