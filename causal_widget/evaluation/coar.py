@@ -127,7 +127,8 @@ def coar_of(
     fraction : float
         Share of all units that each silences.
     control : LocalCoefficients, optional
-        Of the same images, outcomes "true" and "margin": the regression then learns only what these leave.
+        Of the same images, for all classes or for "true" and "margin": the regression then learns only what
+        these leave.
     seed : int
         Of the sets.
 
@@ -159,9 +160,22 @@ def coar_of(
     margin = margins(logits, labels) - margins(own, labels)
     changes = np.stack([true, margin], axis=2)
     if control is not None:
-        changes -= control.predict_masks(masks)[:images]
+        changes -= local_changes(truth, control, masks)
     targets = changes.transpose(1, 0, 2).reshape(n_masks, -1)
     b, a, penalty = ridge_of(masks.astype(np.float64), targets)
     shape = (images, len(OUTCOMES))
     coefficients = b.reshape(-1, *shape).transpose(1, 0, 2)
     return Coar(coefficients, a.reshape(shape), penalty, n_masks, fraction)
+
+
+def local_changes(
+    truth: Truth, local: LocalCoefficients, masks: Bool[np.ndarray, "mask unit"]
+) -> Float64[np.ndarray, "image mask 2"]:
+    """Give the changes of true logit and margin that local equations foresee."""
+    found = local.predict_masks(masks)
+    if set(OUTCOMES) <= set(local.outcomes):
+        return found[..., [local.outcome(name) for name in OUTCOMES]]
+    logits = found[..., [local.outcome(k) for k in range(truth.logits.shape[1])]]
+    labels, own = truth.labels[: len(found)], truth.logits[: len(found), None]
+    true = true_logits(logits, labels)
+    return np.stack([true, margins(own + logits, labels) - margins(own, labels)], axis=2)

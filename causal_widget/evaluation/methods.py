@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from causal_widget.evaluation.coar import coar_of
+from causal_widget.evaluation.coar import coar_of, local_changes
 from causal_widget.evaluation.foreseen import Foreseen, from_logits
 from causal_widget.evaluation.kinds import hidden_layers
 from causal_widget.evaluation.truth import Truth, answers_under
 from causal_widget.jobs import Progress
 from causal_widget.scm.local import FRACTIONS, PASSES, LocalCoefficients, local_coefficients
+from causal_widget.scm.local.answering import MOST_CLASSES
+from causal_widget.scm.local.contexts import checked_contexts
 from causal_widget.scm.model import StructuralCausalModel
 
 __all__ = ["METHODS", "Bench", "by_equations", "by_local", "of_local"]
 
 FEWEST = 8
-OUTCOMES = ("true", "margin")
+PAIR = ("true", "margin")
 
 
 @dataclass(frozen=True)
@@ -92,18 +94,37 @@ def _equations(bench: Bench) -> Foreseen | str:
 def by_local(
     truth: Truth,
     *,
+    images: int | None = None,
+    outcomes: object = None,
     fractions: object = FRACTIONS,
     passes: object = PASSES,
     seed: int = 0,
     method: str = "local",
     progress: Progress | None = None,
 ) -> Foreseen:
-    """Foresee by equations local to each image, measured for the true class's logit and the margin."""
+    """Foresee by equations local to each image.
+
+    Parameters
+    ----------
+    truth : Truth
+    images : int, optional
+        Only so many of its first images.
+    outcomes
+        What is measured: None, the logits of all classes, of which the margin follows, or of networks with
+        very many classes the true class's logit and the margin itself. The margin's own gradient knows
+        nothing of the classes behind the runner-up: on a CIFAR-10 LeNet-5 its foreseen change under 10 % of
+        the units correlates .70 with the true one, by all logits .88.
+    fractions, passes, seed, progress
+        As for `local_coefficients`.
+    method : str
+        Under which name.
+    """
+    wanted = outcomes if outcomes is not None else _outcomes(truth)
     local = local_coefficients(
         truth.model,
         truth.graph,
-        truth.loader,
-        outcomes=OUTCOMES,
+        truth.first(images or truth.n_images),
+        outcomes=wanted,
         site=truth.site,
         fractions=fractions,
         passes=passes,
@@ -114,24 +135,37 @@ def by_local(
     return of_local(truth, local, method)
 
 
+def _outcomes(truth: Truth) -> object:
+    return "all" if truth.logits.shape[1] <= MOST_CLASSES else PAIR
+
+
 def of_local(truth: Truth, local: LocalCoefficients, method: str = "local") -> Foreseen:
-    """Foresee by local equations that were measured before, of outcomes "true" and "margin"."""
-    at = [local.outcome(name) for name in OUTCOMES]
-    found = {kind: local.predict_masks(masks) for kind, masks in truth.masks.items()}
-    true, margin = ({kind: change[..., k] for kind, change in found.items()} for k in at)
+    """Foresee by local equations that were measured before: of all classes, or of "true" and "margin"."""
+    found = {kind: local_changes(truth, local, masks) for kind, masks in truth.masks.items()}
+    true, margin = ({kind: change[..., k] for kind, change in found.items()} for k in (0, 1))
     return Foreseen(method, true, margin, local.forward_equivalents)
 
 
-def _local(bench: Bench) -> Foreseen:
-    return by_local(
-        bench.truth, fractions=bench.fractions, passes=bench.passes, seed=bench.seed, progress=bench.progress
-    )
+def _local(bench: Bench) -> Foreseen | str:
+    return _measured(bench, "local", bench.fractions, bench.passes)
 
 
-def _gradient(bench: Bench) -> Foreseen:
+def _gradient(bench: Bench) -> Foreseen | str:
+    return _measured(bench, "gradient", (0.0,), 1)
+
+
+def _measured(bench: Bench, method: str, fractions: object, passes: object) -> Foreseen | str:
+    truth = bench.truth
+    units = sum(layer.units for layer in hidden_layers(truth.graph))
+    backward = truth.logits.shape[1] if _outcomes(truth) == "all" else len(PAIR)
+    cost = sum(checked_contexts(fractions, passes, units).passes) * (1 + 2 * backward)
+    n = bench.affordable(cost)
+    if n < min(FEWEST, truth.n_images):
+        return f"{cost:,} forward passes an image; give a budget of {FEWEST * cost:,} or more"
     return by_local(
-        bench.truth, fractions=(0.0,), passes=1, seed=bench.seed, method="gradient", progress=bench.progress
-    )
+        truth, images=n, fractions=fractions, passes=passes, seed=bench.seed, method=method,
+        progress=bench.progress,
+    )  # fmt: skip
 
 
 def _leave_one_out(bench: Bench) -> Foreseen | str:
@@ -214,7 +248,7 @@ def _regression(bench: Bench, method: str, controlled: bool) -> Foreseen | str:
             truth.model,
             truth.graph,
             truth.first(n),
-            outcomes=OUTCOMES,
+            outcomes=_outcomes(truth),
             site=truth.site,
             fractions=bench.fractions,
             passes=bench.passes,
@@ -228,7 +262,7 @@ def _regression(bench: Bench, method: str, controlled: bool) -> Foreseen | str:
     for kind, masks in truth.masks.items():
         change = coar.predict_masks(masks)
         if local is not None:
-            change = change + local.predict_masks(masks)
+            change = change + local_changes(truth, local, masks)
         true[kind], margin[kind] = change[..., 0], change[..., 1]
     spent = bench.coar_masks + (0 if local is None else local.forward_equivalents)
     return Foreseen(method, true, margin, spent, f"ridge {coar.penalty:.3g}, sets of {coar.fraction:.0%}")

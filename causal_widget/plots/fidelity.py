@@ -82,7 +82,9 @@ def predicted_accuracy(
     """
     figure = picture(figsize)
     axes = figure.add_subplot()
-    axes.plot([0, 100], [0, 100], color=GREY, linewidth=0.9, linestyle=":", label="foreseen = true")
+    everything = 100 * np.concatenate([*(foreseen[n] for n in names), *(true[n] for n in names)])
+    ends = float(everything.min(initial=100)) - 3, float(everything.max(initial=0)) + 3
+    axes.plot(ends, ends, color=GREY, linewidth=0.9, linestyle=":", label="foreseen = true")
     for k, name in enumerate(names):
         axes.plot(
             100 * true[name], 100 * foreseen[name], linestyle="", marker=MARKERS[k % len(MARKERS)],
@@ -92,7 +94,9 @@ def predicted_accuracy(
     axes.set_xlabel("true accuracy, %", fontsize=9)
     axes.set_ylabel("foreseen accuracy, %", fontsize=9)
     axes.set_title(shortened(title, 80), fontsize=10, loc="left")
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlim(ends)
+    axes.set_ylim(ends)
+    axes.set_aspect("equal")
     figure.legend(fontsize=8, loc="outside lower center", ncols=3, frameon=False)
     quiet(axes)
     return figure

@@ -14,7 +14,7 @@ from sklearn.metrics import r2_score
 from torch import Tensor, nn
 
 from causal_widget.errors import ArgumentError, Cancelled, DataError, OrderError, UnknownNameError
-from causal_widget.evaluation import METHODS, Truth, coar_of, fidelity, ridge_of, truth_under
+from causal_widget.evaluation import METHODS, Truth, by_local, coar_of, fidelity, ridge_of, truth_under
 from causal_widget.evaluation.coar import LAMBDAS
 from causal_widget.evaluation.kinds import kind_of, units_of
 from causal_widget.evaluation.scores import agreement, flips
@@ -96,17 +96,14 @@ def test_an_exact_causal_model_scores_one() -> None:
             assert score.pearson == pytest.approx(1, abs=1e-6)
             assert score.pearson_by_image == pytest.approx(1, abs=1e-6)
             assert score.r2 == pytest.approx(1, abs=1e-6)
-            assert score.margin_r2 > (0.99 if method != "gradient" else 0)
-            if method != "gradient":  # a margin's runner-up may change, which its gradient cannot know
-                assert (score.accuracy_error, score.foreseen) in (
-                    (0, 1),
-                    (0, pytest.approx(np.nan, nan_ok=True)),
-                )
+            assert score.margin_r2 == pytest.approx(1, abs=1e-6)
+            assert score.accuracy_error == 0
+            assert score.flips == 0 or (score.foreseen, score.precision) == (1, 1)
     score = found.score("no change", "single")
     assert np.isnan(score.pearson)
     assert score.r2 <= 0
     assert score.foreseen == 0 or score.flips == 0
-    assert found.score("gradient", "single").forwards == 5
+    assert found.score("gradient", "single").forwards == 7
     assert found.score("leave-one-out", "single").forwards == 13
 
 
@@ -195,6 +192,27 @@ def test_weight_norm_foresees_the_same_for_every_image(residual: tuple[nn.Module
     assert abs(found.score("weight norm", "network 20%").pearson) == pytest.approx(abs(expected), abs=1e-5)
 
 
+def test_local_coefficients_of_the_margin_itself_or_of_all_classes(
+    residual: tuple[nn.Module, Truth],
+) -> None:
+    """The true logit is the same either way; a margin foreseen from all logits knows every rival."""
+    _, truth = residual
+    every = by_local(truth, fractions=(0.2,), passes=4)
+    pair = by_local(truth, outcomes=["margin", "true"], fractions=(0.2,), passes=4, images=9)
+    assert (every.forwards, pair.forwards) == (5 * 11, 5 * 5)
+    for kind in KINDS:
+        np.testing.assert_allclose(pair.true[kind], every.true[kind][:9], atol=1e-5)
+        assert pair.margin[kind].shape == (9, 6)
+    local = local_coefficients(
+        truth.model, truth.graph, truth.loader, outcomes="all", fractions=(0.2,), passes=4
+    )
+    after = truth.logits[:, None] + local.predict_masks(truth.masks["network 20%"])
+    for i, label in enumerate(truth.labels):
+        others = np.delete(after[i], label, axis=1).max(axis=1)
+        expected = after[i, :, label] - others - truth.margin[i]
+        np.testing.assert_allclose(every.margin["network 20%"][i], expected, atol=1e-6)
+
+
 def test_every_method_answers_or_says_why_not() -> None:
     model, pair = seeded(Residual).train(), labelled(60, 5)
     scm = fit(collect(model, [pair], transform="mean"))
@@ -208,13 +226,13 @@ def test_every_method_answers_or_says_why_not() -> None:
     assert found.skipped == {}
     assert found.score("leave-one-out", "single").images == 9
     assert found.score("COAR", "single").images == 10
-    assert found.score("local", "single").forwards == 3 * 5
-    assert found.score("COAR on local", "single").forwards == 20 + 15
+    assert found.score("local", "single").forwards == 3 * 11
+    assert found.score("COAR on local", "single").forwards == 20 + 33
     assert found.score("equations", "single").forwards == 0
     assert "fitted once on" in found.notes["equations"]
     assert ticks
     small = fidelity(None, model, pair, images=4, n_masks=2, kinds=("single",), budget=10)
-    assert set(small.skipped) == {"equations", "leave-one-out", "COAR", "COAR on local"}
+    assert set(small.skipped) == {"equations", "local", "gradient", "leave-one-out", "COAR", "COAR on local"}
     assert "give a budget of 368 or more" in small.skipped["leave-one-out"]
     with pytest.raises(UnknownNameError, match="give a budget"):
         small.score("leave-one-out", "single")
@@ -231,7 +249,7 @@ def test_it_says_itself(residual: tuple[nn.Module, Truth]) -> None:
     assert "<table" in found._repr_html_()
     figure = found.plot()
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
-        "gradient  (5)",
+        "gradient  (11)",
         "no change  (0)",
     ]
     with pytest.raises(UnknownNameError, match='Did you mean "pearson"'):
