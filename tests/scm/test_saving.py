@@ -63,6 +63,12 @@ def test_a_loaded_model_answers_bit_for_bit_the_same(scm, saved):
     assert [layer.steps for layer in loaded.graph.layers] == [layer.steps for layer in scm.graph.layers]
 
 
+def test_a_saved_file_is_as_readable_as_any(saved):
+    other = saved.with_name("other")
+    other.write_text("")
+    assert saved.stat().st_mode == other.stat().st_mode
+
+
 def test_saving_what_was_loaded_gives_the_same_content(saved, tmp_path):
     again = StructuralCausalModel.load(saved).save(tmp_path / "again.safetensors")
     (header, arrays), (first, before) = _read(again), _read(saved)
