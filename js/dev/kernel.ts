@@ -215,7 +215,7 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
       predicted.change = { ...predicted.change, accuracy: predicted.change.accuracy! * less, loss: predicted.change.loss! * less };
       predicted.after = { accuracy: predicted.before.accuracy! + predicted.change.accuracy!, loss: predicted.before.loss! + predicted.change.loss! };
       predicted.flipped = Math.round(predicted.flipped * less);
-      predicted.classes = predicted.classes.map((each, k) => ({ ...each, change: each.change! * less + (k % 3 || by === "local" ? 0 : 0.012 * (1 - scale)), logit: each.logit! * less }));
+      predicted.classes = predicted.classes.map((each, k) => ({ ...each, change: each.change === null ? null : each.change * less + (k % 3 || by === "local" ? 0 : 0.012 * (1 - scale)), logit: each.logit! * less }));
       return [{ predicted: options.labels ? predicted : { ...predicted, change: { accuracy: null, accuracySe: null, loss: null, lossSe: null }, after: { accuracy: null, loss: null } } }];
     },
     images: () => [{ labels: Array.from({ length: nStrip }, (_, k) => (options.labels ? k % 10 : null)), predictions: Array.from({ length: nStrip }, (_, k) => (k === 3 || k === 8 ? 5 : k % 10)) }, [u8(fakeImages(nStrip, side))], [{ name: "images", dtype: "uint8", shape: [nStrip, side, side, 3] }]],

@@ -1,6 +1,6 @@
 // Two answers to one do(), side by side: what the equations predict at once, and what the network was measured to do.
 import { h, text } from "../dom";
-import { count, figures, fixedSigned, half, percent, points } from "../format";
+import { count, figures, fixedSigned, half, MISSING, percent, points } from "../format";
 import type { EffectInfo } from "../types";
 
 type Score = "accuracy" | "loss";
@@ -52,7 +52,7 @@ function tone(element: HTMLElement, sign: number): void {
 
 export interface Answers {
   element: HTMLElement;
-  show(predicted: EffectInfo | null, measured: EffectInfo | null, waiting: boolean): void;
+  show(predicted: EffectInfo | null, measured: EffectInfo | null, measuring: boolean, predicting: boolean): void;
 }
 
 export function answers(): Answers {
@@ -63,12 +63,14 @@ export function answers(): Answers {
     h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col" }, h("span", {}, "without")), head("cw-guessed", "◇", "Predicted", "by the equations"), head("cw-measured", "▬", "Measured", "on the network"), h("th", { scope: "col" }, h("span", {}, "apart")))),
     h("tbody", {}, rows.accuracy.element, rows.loss.element, rows.flipped.element));
 
+  let none = MISSING; // or an ellipsis, while the first prediction is on its way
+
   function score(name: Score, predicted: EffectInfo | null, measured: EffectInfo | null): void {
     const [cells, form] = [rows[name], FORMS[name]];
     const se = measured ? measured.change[`${name}Se` as const] : null;
     const [guess, truth] = [predicted?.change[name] ?? null, measured?.change[name] ?? null];
     text(cells.before, form.value((measured ?? predicted)?.before[name] ?? null));
-    text(cells.guess, form.value(predicted?.after[name] ?? null));
+    text(cells.guess, predicted ? form.value(predicted.after[name]) : none);
     text(cells.guessed, predicted ? form.change(guess) : "");
     text(cells.value, measured ? form.value(measured.after[name]) : "…");
     text(cells.change, measured ? `${form.change(truth)}${half(se) === null ? "" : ` ± ${form.within(half(se)!)}`}` : "");
@@ -81,14 +83,15 @@ export function answers(): Answers {
   function flips(predicted: EffectInfo | null, measured: EffectInfo | null): void {
     const { before, value, guess, change, guessed, gap } = rows.flipped;
     text(before, "");
-    text(guess, count(predicted?.flipped));
+    text(guess, predicted ? count(predicted.flipped) : none);
     text(value, measured ? count(measured.flipped) : "…");
     text(change, measured ? `of ${count(measured.n)}` : "");
     text(guessed, predicted ? `of ${count(predicted.n)}` : "");
     text(gap, predicted && measured ? count(Math.abs(predicted.flipped - measured.flipped)) : "");
   }
 
-  function show(predicted: EffectInfo | null, measured: EffectInfo | null, waiting: boolean): void {
+  function show(predicted: EffectInfo | null, measured: EffectInfo | null, waiting: boolean, predicting: boolean): void {
+    none = predicting ? "…" : MISSING;
     score("accuracy", predicted, measured);
     score("loss", predicted, measured);
     flips(predicted, measured);

@@ -73,7 +73,7 @@ export function byLayer(scope: Scope, show: (part: Part) => void): HTMLElement {
     paints.push(() => paint(pen, values, { mark: scope.dark ? "#9fc6f0" : "#17609f", line: scope.dark ? "rgba(170,188,214,.28)" : "#d9dee5" }));
     const title = [`${layer}: ${count(units)} equations with ${count(parents)} parents each at most`, `median R² ${number(middle[0])}, held out ${number(middle[1])}`, dead ? `${dead} without variance` : "", ...notes].filter(Boolean).join("; ");
     return h("button", { type: "button", class: "cw-r2-row", title, "aria-label": title, "aria-pressed": String(chosen === layer), onclick: () => choose(layer) },
-      h("span", { class: "cw-layer-name" }, abbreviate(layer, 12)), strip, h("span", { class: "cw-number" }, fixed(middle[1])), h("span", { class: "cw-warn", "aria-hidden": "true" }, notes.length || dead ? "!" : ""));
+      h("span", { class: "cw-layer-name" }, abbreviate(layer, 11)), strip, h("span", { class: "cw-number" }, fixed(middle[1])), h("span", { class: "cw-warn", "aria-hidden": "true" }, notes.length || dead ? "!" : ""));
   }
 
   function choose(layer: string): void {

@@ -36,7 +36,7 @@ export function interventions(scope: Scope): HTMLElement {
 
   function show(): void {
     const [measured, predicted] = [session.effect, session.prediction?.predicted ?? null];
-    both.show(predicted, measured, session.effectWaiting);
+    both.show(predicted, measured, session.effectWaiting, session.predictionWaiting);
     const { element, ofAccuracy, leftOut } = classBars(measured?.classes ?? [], predicted?.classes ?? [], session.effectWaiting);
     const marks = predicted ? ": ▬ measured ± 95 %, ◇ predicted" : ", ± 95 %";
     text(caption, `${leftOut ? "12 largest: " : ""}${ofAccuracy ? "points" : "logits"} by class${marks}`.replace(/^[pl]/, (letter) => letter.toUpperCase()));
