@@ -249,7 +249,9 @@ def _one_path(
     """Return alphas, coefficients (parent, step), and whether degenerate parents were left out."""
     if not cross.any():
         return np.zeros(1), np.zeros((len(cross), 1)), False
-    limits: dict[str, Any] = {"max_iter": 8 * len(cross), "alpha_min": alpha}
+    # LARS adds a parent a step; LASSO also drops some on the way
+    steps = 8 * len(cross) if n_nonzero is None else n_nonzero * (1 if method == "lar" else 4)
+    limits: dict[str, Any] = {"max_iter": min(steps, 8 * len(cross)), "alpha_min": alpha}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         alphas, _, found = lars_path_gram(Xy=cross, Gram=gram, n_samples=1, method=method, **limits)
