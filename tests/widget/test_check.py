@@ -13,7 +13,7 @@ from .conftest import Page
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch):
     monkeypatch.setattr(checking, "COAR_MASKS", 60)
-    monkeypatch.setattr(checking, "BUDGET", 1_200)
+    monkeypatch.setattr(checking, "BUDGET", 2_400)
 
 
 def test_before_collecting_it_costs_nothing_and_says_what_to_do(page):

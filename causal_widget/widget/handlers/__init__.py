@@ -42,7 +42,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from causal_widget.widget.handlers.checking import check, check_check, check_equations, checked
+from causal_widget.widget.handlers.checking import check, check_check, check_local, checked
 from causal_widget.widget.handlers.collecting import check_collect, collect
 from causal_widget.widget.handlers.effect import effect
 from causal_widget.widget.handlers.equations import equation, equations
@@ -101,7 +101,7 @@ _CHECKS: dict[str, Callable[[Backend, Mapping[str, Any]], None]] = {
     "collect": check_collect,
     "prune": check_prune,
     "check": check_check,
-    "local": lambda backend, _: check_equations(backend),
+    "local": check_local,
 }
 
 

@@ -11,9 +11,17 @@ from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.evaluation import Fidelity, fidelity
 from causal_widget.evaluation.kinds import hidden_layers
 from causal_widget.scm import StructuralCausalModel
-from causal_widget.scm.local import PASSES
+from causal_widget.scm.local.answering import MOST_CLASSES
 from causal_widget.scm.sanity import Sanity
-from causal_widget.widget.handlers.predict import NOT_ATTACHED, UNCOLLECTED, observed, seconds_of
+from causal_widget.widget.handlers.predict import (
+    FRACTIONS,
+    NOT_ATTACHED,
+    PASSES,
+    TOO_MANY,
+    UNCOLLECTED,
+    observed,
+    seconds_of,
+)
 from causal_widget.widget.protocol import Reply
 from causal_widget.widget.worker import Task
 
@@ -26,9 +34,6 @@ OTHERS = ("gradient", "leave-one-out", "COAR", "weight norm", "no change")
 COAR_MASKS = 500
 BUDGET = 10_000
 MOST_DRAWS = 200
-# what the local equations cost an image: outcomes "true" and "margin", a backward pass counting two
-LOCAL_PASSES = sum(PASSES) * (1 + 2 * 2)
-GRADIENT_PASSES = 1 + 2 * 2
 UNLABELLED = "the images have no labels, and it is about true classes"
 
 
@@ -63,6 +68,18 @@ def check_equations(backend: Backend) -> None:
     reason = _reason(backend)
     if reason is not None:
         raise OrderError(reason)
+
+
+def check_local(backend: Backend, args: Mapping[str, Any]) -> None:
+    """Refuse local equations of very many classes: each is one more gradient.
+
+    Raises
+    ------
+    OrderError, ArgumentError
+    """
+    check_equations(backend)
+    if backend.explainer.graph.output.units > MOST_CLASSES:
+        raise ArgumentError(TOO_MANY)
 
 
 def check_check(backend: Backend, args: Mapping[str, Any]) -> None:
@@ -101,6 +118,8 @@ def check(backend: Backend, task: Task) -> Reply:
             methods=(*OURS, *OTHERS),
             coar_masks=COAR_MASKS,
             budget=BUDGET,
+            fractions=FRACTIONS,
+            passes=PASSES,
             seed=args["seed"],
             device=twin.device,
             progress=progress,
@@ -135,10 +154,13 @@ def _cost(backend: Backend, images: int, draws: int) -> dict[str, Any]:
     """Reckon the passes of single images, and the time by that which collecting took."""
     strip = backend.data.strip
     labelled = strip is not None and strip.labels is not None
-    units = sum(layer.units for layer in hidden_layers(backend.explainer.graph))
-    once = 1 + len(KINDS) * draws + LOCAL_PASSES + GRADIENT_PASSES
-    some = sum(min(images, BUDGET // each) * each for each in (units, COAR_MASKS))
-    passes = images * once + some if labelled else images
+    graph = backend.explainer.graph
+    units = sum(layer.units for layer in hidden_layers(graph))
+    # a gradient, which counts two, a class, or of the true class and the margin where there are many
+    gradient = 1 + 2 * (graph.output.units if graph.output.units <= MOST_CLASSES else 2)
+    methods = (units, COAR_MASKS, sum(PASSES) * gradient, gradient)
+    passes = images * (1 + len(KINDS) * draws) + sum(min(images, BUDGET // one) * one for one in methods)
+    passes = passes if labelled else images
     seconds = seconds_of(backend, passes)
     return {"passes": passes, "images": images, "draws": draws, "seconds": seconds, "labelled": labelled}
 

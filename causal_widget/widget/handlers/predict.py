@@ -15,6 +15,7 @@ from causal_widget.interventions import Intervention
 from causal_widget.responses import ResponseSet
 from causal_widget.scm import StructuralCausalModel
 from causal_widget.scm.local import LocalCoefficients, local_coefficients
+from causal_widget.scm.local.answering import MOST_CLASSES
 from causal_widget.widget.handlers.effect import effect_data, intervention_of
 from causal_widget.widget.protocol import Reply
 from causal_widget.widget.worker import Task
@@ -29,6 +30,7 @@ FRACTIONS, PASSES = (0.0, 0.02, 0.1), (1, 4, 8)
 COLLECTING_PASSES = {False: 1.1, True: 2.4}
 UNCOLLECTED = "there are no equations yet: collect first"
 NOT_ATTACHED = "the equations know no network to read responses from: scm.attach(model)"
+TOO_MANY = f"local equations need a gradient a class, and there are more than {MOST_CLASSES} classes"
 NOT_MEASURED = "the local equations of these images are not measured yet"
 
 
@@ -46,6 +48,8 @@ def predict(backend: Backend, task: Task) -> Reply:
     if scm is None or reason is not None:
         return Reply({"predicted": None, "reason": reason})
     responses, before = observed(backend, task, scm)
+    if by == "local" and backend.explainer.graph.output.units > MOST_CLASSES:
+        return Reply({"predicted": None, "reason": TOO_MANY})
     if by == "local" and _key("local", backend, task.choices) not in backend.store:
         return Reply({"predicted": None, "reason": NOT_MEASURED, "cost": _cost(backend, before.n)})
 

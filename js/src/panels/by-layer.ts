@@ -117,6 +117,6 @@ export function byLayer(scope: Scope, show: (part: Part) => void): HTMLElement {
   }));
   return h("div", {},
     h("p", { class: "cw-sub cw-r2-key" }, "Each dot is a unit: R², the share of its variance that its parents explain. ● fitted, ○ held-out images, ┃ median"),
-    h("div", { class: "cw-r2-head" }, h("span"), axis, h("span", { class: "cw-sub" }, "median ○")),
+    h("div", { class: "cw-r2-head" }, h("span"), axis, h("span", { class: "cw-sub" }, "median")),
     list, caption, items, notes);
 }
