@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float64
 
 from causal_widget.errors import ArgumentError, check_seed
 from causal_widget.evaluation.kinds import Kind
+from causal_widget.evaluation.local_changes import local_changes
 from causal_widget.evaluation.truth import Truth, answers_under, margins, true_logits
 from causal_widget.jobs import Progress
 from causal_widget.scm.local import LocalCoefficients
@@ -160,22 +161,9 @@ def coar_of(
     margin = margins(logits, labels) - margins(own, labels)
     changes = np.stack([true, margin], axis=2)
     if control is not None:
-        changes -= local_changes(truth, control, masks)
+        changes -= local_changes(control, masks)
     targets = changes.transpose(1, 0, 2).reshape(n_masks, -1)
     b, a, penalty = ridge_of(masks.astype(np.float64), targets)
     shape = (images, len(OUTCOMES))
     coefficients = b.reshape(-1, *shape).transpose(1, 0, 2)
     return Coar(coefficients, a.reshape(shape), penalty, n_masks, fraction)
-
-
-def local_changes(
-    truth: Truth, local: LocalCoefficients, masks: Bool[np.ndarray, "mask unit"]
-) -> Float64[np.ndarray, "image mask 2"]:
-    """Give the changes of true logit and margin that local equations foresee."""
-    found = local.predict_masks(masks)
-    if set(OUTCOMES) <= set(local.outcomes):
-        return found[..., [local.outcome(name) for name in OUTCOMES]]
-    logits = found[..., [local.outcome(k) for k in range(truth.logits.shape[1])]]
-    labels, own = truth.labels[: len(found)], truth.logits[: len(found), None]
-    true = true_logits(logits, labels)
-    return np.stack([true, margins(own + logits, labels) - margins(own, labels)], axis=2)

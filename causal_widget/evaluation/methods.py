@@ -8,20 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from causal_widget.evaluation.coar import coar_of, local_changes
+from causal_widget.evaluation.coar import coar_of
 from causal_widget.evaluation.foreseen import Foreseen, from_logits
 from causal_widget.evaluation.kinds import hidden_layers
+from causal_widget.evaluation.local_changes import PAIR, local_changes, outcomes_for
 from causal_widget.evaluation.truth import Truth, answers_under
 from causal_widget.jobs import Progress
 from causal_widget.scm.local import FRACTIONS, PASSES, LocalCoefficients, local_coefficients
-from causal_widget.scm.local.answering import MOST_CLASSES
 from causal_widget.scm.local.contexts import checked_contexts
 from causal_widget.scm.model import StructuralCausalModel
 
 __all__ = ["METHODS", "Bench", "by_equations", "by_local", "of_local"]
 
 FEWEST = 8
-PAIR = ("true", "margin")
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def by_local(
     method : str
         Under which name.
     """
-    wanted = outcomes if outcomes is not None else _outcomes(truth)
+    wanted = outcomes if outcomes is not None else outcomes_for(truth.logits.shape[1])
     local = local_coefficients(
         truth.model,
         truth.graph,
@@ -135,13 +134,9 @@ def by_local(
     return of_local(truth, local, method)
 
 
-def _outcomes(truth: Truth) -> object:
-    return "all" if truth.logits.shape[1] <= MOST_CLASSES else PAIR
-
-
 def of_local(truth: Truth, local: LocalCoefficients, method: str = "local") -> Foreseen:
     """Foresee by local equations that were measured before: of all classes, or of "true" and "margin"."""
-    found = {kind: local_changes(truth, local, masks) for kind, masks in truth.masks.items()}
+    found = {kind: local_changes(local, masks) for kind, masks in truth.masks.items()}
     true, margin = ({kind: change[..., k] for kind, change in found.items()} for k in (0, 1))
     return Foreseen(method, true, margin, local.forward_equivalents)
 
@@ -157,7 +152,7 @@ def _gradient(bench: Bench) -> Foreseen | str:
 def _measured(bench: Bench, method: str, fractions: object, passes: object) -> Foreseen | str:
     truth = bench.truth
     units = sum(layer.units for layer in hidden_layers(truth.graph))
-    backward = truth.logits.shape[1] if _outcomes(truth) == "all" else len(PAIR)
+    backward = truth.logits.shape[1] if outcomes_for(truth.logits.shape[1]) == "all" else len(PAIR)
     cost = sum(checked_contexts(fractions, passes, units).passes) * (1 + 2 * backward)
     n = bench.affordable(cost)
     if n < min(FEWEST, truth.n_images):
@@ -248,7 +243,7 @@ def _regression(bench: Bench, method: str, controlled: bool) -> Foreseen | str:
             truth.model,
             truth.graph,
             truth.first(n),
-            outcomes=_outcomes(truth),
+            outcomes=outcomes_for(truth.logits.shape[1]),
             site=truth.site,
             fractions=bench.fractions,
             passes=bench.passes,
@@ -262,7 +257,7 @@ def _regression(bench: Bench, method: str, controlled: bool) -> Foreseen | str:
     for kind, masks in truth.masks.items():
         change = coar.predict_masks(masks)
         if local is not None:
-            change = change + local_changes(truth, local, masks)
+            change = change + local_changes(local, masks)
         true[kind], margin[kind] = change[..., 0], change[..., 1]
     spent = bench.coar_masks + (0 if local is None else local.forward_equivalents)
     return Foreseen(method, true, margin, spent, f"ridge {coar.penalty:.3g}, sets of {coar.fraction:.0%}")

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float64
 from causal_widget.devices import resolve_device
 from causal_widget.errors import ArgumentError, OrderError, UnknownNameError, check_seed, nearest
 from causal_widget.evaluation.kinds import hidden_layers, units_of
+from causal_widget.evaluation.local_changes import local_changes, outcomes_for
 from causal_widget.evaluation.scores import pearson
 from causal_widget.evaluation.truth import answers_under, first_labelled, margins
 from causal_widget.graph import FilterGraph
@@ -129,8 +130,8 @@ def predict_removal(
     answers: Sequence[str] = ANSWERS,
     shares: Sequence[float] = SHARES,
     n_random: int = 5,
-    images: int | None = 500,
-    passes: int = 8,
+    images: int | None = 200,
+    passes: int = 4,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Removal:
@@ -178,8 +179,9 @@ def predict_removal(
     local = None
     if sets is None or "local" in chosen:
         local = local_coefficients(
-            source.model, scm.graph, pair, outcomes="margin", site=scm.site, fractions=(0.0, *shares),
-            passes=(1, *[passes] * len(shares)), seed=seed, device=_device(source), progress=told,
+            source.model, scm.graph, pair, outcomes=outcomes_for(scm.graph.output.units), site=scm.site,
+            fractions=(0.0, *shares), passes=(1, *[passes] * len(shares)), seed=seed,
+            device=_device(source), progress=told,
         )  # fmt: skip
     made = sets if local is None or sets is not None else _sets(local, shares, n_random, seed)
     masks = _masks(scm.graph, made or {})
@@ -191,7 +193,7 @@ def predict_removal(
     foreseen = {}
     for answer in chosen:
         if answer == "local" and local is not None:
-            change = local.predict_masks(masks)[..., 0]
+            change = local_changes(local, masks)[..., 1]
             foreseen[answer] = (margin[:, :1] + change > 0).mean(axis=0)
         elif answer == "equations":
             foreseen[answer] = _by_equations(scm, responses, masks, told)
@@ -221,7 +223,8 @@ def _sets(
 ) -> dict[str, list[Mapping[str, Sequence[int]]]]:
     """Choose of every hidden convolution the same share: at random, least and most important first."""
     generator = np.random.default_rng(seed)
-    drops = -local.effects()[..., 0].mean(axis=0)
+    singles = np.eye(local.contexts.units, dtype=bool)
+    drops = -local_changes(local, singles)[..., 1].mean(axis=0)
     made: dict[str, list[Mapping[str, Sequence[int]]]] = {
         "random": [],
         "least important": [],
