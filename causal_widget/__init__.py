@@ -31,7 +31,15 @@ from causal_widget.graph import FilterGraph, Layer, Wiring, trace
 from causal_widget.interventions import Intervention, intervene
 from causal_widget.jobs import Progress, bar
 from causal_widget.pruning import PruningCurve, pruning_curve, remove_filters
-from causal_widget.responses import Collection, RandomInterventions, ResponseSet, collect, read_responses
+from causal_widget.responses import (
+    Collection,
+    RandomInterventions,
+    ResponseSet,
+    collect,
+    raw_bytes,
+    read_responses,
+    transforms,
+)
 from causal_widget.scm import StructuralCausalModel, fit
 from causal_widget.scm.cross_prediction import cross_prediction
 from causal_widget.scm.error_table import error_table
@@ -81,8 +89,10 @@ __all__ = [
     "predict_accuracy",
     "predict_removal",
     "pruning_curve",
+    "raw_bytes",
     "read_responses",
     "remove_filters",
     "samples",
     "trace",
+    "transforms",
 ]
