@@ -9,7 +9,8 @@ from causal_widget.interventions import Intervention, intervene
 from causal_widget.responses import collect
 from causal_widget.samples import digits
 from causal_widget.scm import fit
-from causal_widget.scm.local import local_coefficients
+from causal_widget.scm.local import answering, local_coefficients
+from causal_widget.scm.local.answering import _neighbours
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +87,49 @@ def test_the_equations_answer_what_local_coefficients_cannot(scm, images):
         local.predict(scm.responses(x))
 
 
-def test_held_out_images_are_measured_once_for_sets_of_a_size(scm):
-    first = scm.do({"conv2": [4]}).predict()
-    n = len([key for key in scm.remembered if str(key).startswith("local")])
-    second = scm.do({"conv2": [5]}).predict()
-    assert len([key for key in scm.remembered if str(key).startswith("local")]) == n
-    assert (first.labels == scm.responses().labels).all()
-    np.testing.assert_allclose(
-        first.logits - scm.do({"conv2": [4]}).change(), second.logits - scm.do({"conv2": [5]}).change()
-    )
+@pytest.fixture
+def measurings(monkeypatch):
+    """How often gradients were taken, counted at the one function that takes them."""
+    calls = []
+
+    def counted(*args, **options):
+        calls.append(options["fractions"])
+        return local_coefficients(*args, **options)
+
+    monkeypatch.setattr(answering, "local_coefficients", counted)
+    return calls
+
+
+@pytest.mark.parametrize("ask", [lambda x: None, lambda x: x, lambda x: (x, torch.zeros(len(x)).long())])
+def test_the_same_images_are_measured_once_for_sets_of_a_size(demo, images, measurings, ask):
+    scm = fit(collect(demo.model, demo.train_loader, max_batches=6))
+    first, second = (scm.do({"conv2": [u]}).change(ask(images[0])) for u in (4, 5))
+    assert len(measurings) == 1
+    assert not np.allclose(first, second)
+    scm.do({"conv2": range(16)}).change(ask(images[0]))  # another size
+    assert len(measurings) == 2
+
+
+def test_other_images_or_other_weights_are_measured_anew(images, measurings):
+    own = digits()
+    scm = fit(collect(own.model, own.train_loader, max_batches=6))
+    x = images[0].clone()
+    first = scm.do({"conv2": [4]}).change(x)
+    x[0] += 1  # in place: the same tensor, another image
+    assert not np.allclose(scm.do({"conv2": [4]}).change(x)[0], first[0])
+    assert len(measurings) == 2
+    with torch.no_grad():
+        own.model.fc2.weight.mul_(2)
+    doubled = scm.do({"conv2": [4]}).change(x)
+    assert len(measurings) == 3
+    np.testing.assert_allclose(doubled[1:], 2 * first[1:], rtol=1e-4, atol=1e-4)
+
+
+def test_a_small_set_is_answered_by_the_gradient_alone():
+    assert _neighbours(0.005) == (0.0,)
+    assert _neighbours(0.015) == (0.0, 0.02)
+    assert _neighbours(0.05) == (0.0, 0.02, 0.10)
+    assert _neighbours(0.9) == (0.0, 0.10, 0.20)
 
 
 @pytest.mark.parametrize("by", ["loss", "margin", "accuracy"])
@@ -132,7 +167,7 @@ def test_a_local_counterfactual_keeps_the_image(scm, images):
 
 
 def test_words_that_are_no_answer(scm, demo):
-    with pytest.raises(UnknownNameError, match='answer "locale" is not known.*Did you mean "local"'):
+    with pytest.raises(UnknownNameError, match=r'answer "locale" is not known.*Did you mean "local"'):
         scm.do({"conv1": [0]}, answer="locale")
     with pytest.raises(UnknownNameError, match='answer "equation" is not known'):
         scm.ranking("conv2", "loss", answer="equation")
