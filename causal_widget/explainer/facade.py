@@ -95,9 +95,11 @@ class CausalCNNExplainer(Learner, Views):
         self._keep = keep_responses
 
     def do(
-        self, units: Units, value: float = 0.0, site: str = "activation"
+        self, units: Units, value: float = 0.0, site: str = "activation", *, scale: float | None = None
     ) -> AbstractContextManager[nn.Module]:
         """Hold the network under do(units = value) within a ``with`` block, on this explainer's device.
+
+        With `scale` the units' maps are multiplied by it instead: 1 changes nothing, 0 silences.
 
         Raises
         ------
@@ -106,7 +108,7 @@ class CausalCNNExplainer(Learner, Views):
         ArgumentError
             If a unit is a class.
         """
-        chosen = Intervention(units, value, site).checked(self.graph)
+        chosen = Intervention(units, value, site, scale).checked(self.graph)
         return intervene(self._network, self.graph, chosen, device=self.device)
 
     def effect_of(
@@ -117,10 +119,14 @@ class CausalCNNExplainer(Learner, Views):
         site: str = "activation",
         progress: Progress | None = None,
         *,
+        scale: float | None = None,
         max_batches: int | None = None,
     ) -> Effect:
-        """Measure what do(units = value) does to the answers; by default on the images collected."""
-        chosen = units if isinstance(units, Intervention) else Intervention(units, value, site)
+        """Measure what do(units = value), or with `scale` do(units x scale), does to the answers.
+
+        By default on the images collected. An `Intervention` brings its own value, site and scale.
+        """
+        chosen = units if isinstance(units, Intervention) else Intervention(units, value, site, scale)
         return effect_of(
             self._network,
             self.graph,

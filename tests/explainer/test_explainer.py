@@ -184,6 +184,17 @@ def test_do_and_effect_agree(ready: CausalCNNExplainer) -> None:
     assert ready.effect_of(effect.intervention, progress=SILENT).intervention == effect.intervention
 
 
+@pytest.mark.parametrize("scale", [0.0, 0.3, 1.0])
+def test_units_can_be_turned_down(ready: CausalCNNExplainer, scale: float) -> None:
+    units = {"block2.conv1": [0, 1, 2]}
+    effect = ready.effect_of(units, scale=scale, progress=SILENT)
+    with ready.do(units, scale=scale) as model:
+        np.testing.assert_allclose(model(X).double().numpy(), effect.after.logits, rtol=1e-4, atol=1e-5)
+    silenced = ready.effect_of(units, progress=SILENT).after.logits
+    assert np.allclose(effect.after.logits, silenced) == (scale == 0)
+    assert np.allclose(effect.after.logits, effect.before.logits) == (scale == 1)
+
+
 def test_a_curve_for_every_rule(ready: CausalCNNExplainer) -> None:
     rules = ("coefficient", "standardised", "l1", "variance", "response", "random")
     curve = ready.pruning_curve(ready.loader, [0, 50], rules=rules, repeats=2, progress=SILENT)
