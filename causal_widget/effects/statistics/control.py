@@ -1,0 +1,260 @@
+"""Control variates: exact effects on some images, a cheap estimate on all, the mean over all, unbiased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from causal_widget.effects.statistics.checks import as_effects, check_population, check_share
+from causal_widget.effects.statistics.moments import EffectMoments, column_sums
+from causal_widget.errors import ArgumentError
+
+__all__ = ["Controlled", "PairMoments", "controlled", "controlled_both_ways"]
+
+LEAST = 3
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class PairMoments:
+    """Moments of exact effects e and cheap estimates g on the same images, for each question; mergeable.
+
+    Merged like `EffectMoments`, the products by Pebay (2008, SAND2008-6212, eq. 3.7).
+
+    Attributes
+    ----------
+    exact, cheap : EffectMoments
+        Each by itself.
+    products : array, shape (question...)
+        Sum of (e - mean e)(g - mean g).
+    """
+
+    exact: EffectMoments
+    cheap: EffectMoments
+    products: Float64[np.ndarray, "*question"]
+
+    @staticmethod
+    def of(exact: ArrayLike, cheap: ArrayLike) -> PairMoments:
+        """Give the moments of one batch, both (image, question...).
+
+        Raises
+        ------
+        ArgumentError
+            If the shapes differ.
+        """
+        e, g = as_effects(exact, "exact effects"), as_effects(cheap, "cheap estimates")
+        if e.shape != g.shape:
+            raise ArgumentError(f"exact effects {e.shape} and cheap estimates {g.shape} must have one shape")
+        first, second = EffectMoments.of(e), EffectMoments.of(g)
+        return PairMoments(first, second, column_sums((e - first.mean) * (g - second.mean)))
+
+    def merge(self, other: PairMoments) -> PairMoments:
+        """Give the moments of both parts' images; neither changes."""
+        n = self.exact.n + other.exact.n
+        weight = self.exact.n * (other.exact.n / np.maximum(n, 1))
+        shift = (other.exact.mean - self.exact.mean) * (other.cheap.mean - self.cheap.mean)
+        products = self.products + other.products + shift * weight
+        return PairMoments(self.exact.merge(other.exact), self.cheap.merge(other.cheap), products)
+
+    @property
+    def n(self) -> Int64[np.ndarray, "*question"]:
+        """Images a question."""
+        return self.exact.n
+
+    @property
+    def coefficient(self) -> Float64[np.ndarray, "*question"]:
+        """Least-squares c of e on g, ``cov(e, g) / var(g)``; 0 where g does not vary or is one image's."""
+        varies = (self.cheap.squares > 0) & (self.n >= LEAST)
+        return np.where(varies, self.products / np.where(varies, self.cheap.squares, 1.0), 0.0)
+
+    @property
+    def correlation(self) -> Float64[np.ndarray, "*question"]:
+        """Correlation of e and g over images; NaN where either does not vary."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.products / np.sqrt(self.exact.squares * self.cheap.squares))
+
+    def residual(self, coefficient: ArrayLike) -> EffectMoments:
+        """Give the moments of ``e - c g``."""
+        c = np.asarray(coefficient, dtype=np.float64)
+        squares = self.exact.squares - 2 * c * self.products + c * c * self.cheap.squares
+        return EffectMoments(self.n, self.exact.mean - c * self.cheap.mean, np.maximum(squares, 0.0))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Controlled:
+    """Mean effects estimated with a control variate, for each question.
+
+    Attributes
+    ----------
+    mean, se : array, shape (question...)
+        The estimate and its standard error.
+    df : array, shape (question...)
+        Degrees of freedom of the standard error.
+    n : array of int, shape (question...)
+        Images with an exact effect.
+    cheap : int
+        Images with a cheap estimate.
+    population : int or None
+        Images that the mean is about; None: all there might ever be.
+    coefficient : array, shape (question...)
+    plain_se : array, shape (question...)
+        Standard error that the exact effects alone, on the same images, would have.
+    """
+
+    mean: Float64[np.ndarray, "*question"]
+    se: Float64[np.ndarray, "*question"]
+    df: Float64[np.ndarray, "*question"]
+    n: Int64[np.ndarray, "*question"]
+    cheap: int
+    population: int | None
+    coefficient: Float64[np.ndarray, "*question"]
+    plain_se: Float64[np.ndarray, "*question"]
+
+    @property
+    def reduction(self) -> Float64[np.ndarray, "*question"]:
+        """How many times less variance than by the exact effects alone; NaN where both are 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((self.plain_se / self.se) ** 2)
+
+    def interval(
+        self, level: float = 0.95
+    ) -> tuple[Float64[np.ndarray, "*question"], Float64[np.ndarray, "*question"]]:
+        """Give Student's confidence interval: lower and upper ends."""
+        half = stdtrit(np.maximum(self.df, 1), 0.5 + check_share(level, "level") / 2) * self.se
+        return self.mean - half, self.mean + half
+
+    def table(self, level: float = 0.95) -> pd.DataFrame:
+        """One row a question: mean effect, standard error, interval, images, coefficient, reduction."""
+        low, high = self.interval(level)
+        columns: dict[str, Any] = {
+            "effect": self.mean, "se": self.se, "low": low, "high": high, "n": self.n,
+            "coefficient": self.coefficient, "reduction": self.reduction,
+        }  # fmt: skip
+        return pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
+
+    def __repr__(self) -> str:
+        finite = self.reduction[np.isfinite(self.reduction)]
+        less = f"{np.median(finite):.1f} times less variance (median)" if finite.size else "no variance left"
+        about = "all images there might be" if self.population is None else f"{self.population:,} images"
+        images = f"{self.n.min():,}" + ("" if self.n.min() == self.n.max() else f" to {self.n.max():,}")
+        return (
+            f"Controlled: {self.mean.size:,} questions about {about}, exact on {images}, "
+            f"cheap on {self.cheap:,}; {less} than by the exact effects alone"
+        )
+
+
+def controlled(
+    pilot: PairMoments, main: PairMoments, cheap: EffectMoments, *, population: int | None = None
+) -> Controlled:
+    """Estimate mean effects from exact ones on some images and cheap ones on all, without bias.
+
+    The coefficient c comes from the pilot images P alone. Of the other images, the main ones S are a simple
+    random sample. With M images that have a cheap estimate, p of them in P, R = M - p, n in S:
+
+        mean = p/M mean_P(e) + R/M [c mean_R(g) + mean_S(e - c g)],
+
+    the regression estimator of survey sampling (Cochran 1977, section 7.3) on the images that are not pilot,
+    whose own exact effects count as they are. Given the pilot, c is a constant, so the mean over the M images
+    is estimated without bias whatever c is; its variance is ``(R/M)**2 (1/n - 1/R) S_d**2`` with S_d**2 the
+    variance of e - c g over images: none is left when all images are exact. Where the M images are themselves
+    drawn from `population` images, ``(1/M - 1/population) S_e**2`` is added (two-phase sampling, Cochran,
+    ch. 12).
+
+    Parameters
+    ----------
+    pilot, main : PairMoments
+        Of two separate sets of images.
+    cheap : EffectMoments
+        The cheap estimate on all images, those of pilot and main among them, the same for all questions.
+    population : int, optional
+        Images that the answer is about: ``int(cheap.n.max())`` for just these. None: all there might ever be.
+
+    Raises
+    ------
+    ArgumentError
+        If the pilot has fewer than 3 images or the main part fewer than 2, the shapes differ, or there are
+        fewer cheap estimates than exact effects.
+    """
+    total = _check_parts(pilot, main, cheap)
+    size = check_population(population, total)
+    c = pilot.coefficient
+    rest = total - pilot.n
+    mean_rest = (total * cheap.mean - pilot.n * pilot.cheap.mean) / np.maximum(rest, 1)
+    residual = main.residual(c)
+    share = rest / total
+    mean = (1 - share) * pilot.exact.mean + share * (c * mean_rest + residual.mean)
+    missing = share * share * np.maximum(1 / main.n - 1 / np.maximum(rest, 1), 0.0)
+    return _result(mean, missing, residual, pilot.merge(main), total, size, c)
+
+
+def controlled_both_ways(
+    first: PairMoments, second: PairMoments, cheap: EffectMoments, *, population: int | None = None
+) -> Controlled:
+    """Use each part as pilot of the other, so that no exact effect is spent on the coefficient.
+
+    The two estimates of `controlled`, each without bias, are averaged, the one that measures on n_k images
+    with weight n_k / n. Each one's error is ``(1 - n/M) (mean_k(d) - mean_unmeasured(d))``, so the average
+    has the variance of one sample of n images, ``(1/n - 1/M) S_d**2``, but for the difference of the two
+    coefficients.
+
+    Parameters and errors as for `controlled`.
+    """
+    one = controlled(first, second, cheap, population=population)
+    two = controlled(second, first, cheap, population=population)
+    total = int(np.max(cheap.n))
+    n = first.n + second.n
+    weight = second.n / n
+    by_first, by_second = second.residual(one.coefficient), first.residual(two.coefficient)
+    # Each part's squares are about its own mean: one degree of freedom goes with each.
+    squares = by_first.squares + by_second.squares
+    pooled = EffectMoments(n - 1, by_first.mean, squares)
+    mean = weight * one.mean + (1 - weight) * two.mean
+    c = weight * one.coefficient + (1 - weight) * two.coefficient
+    missing = np.maximum(1 / n - 1 / total, 0.0)
+    return _result(mean, missing, pooled, first.merge(second), total, one.population, c)
+
+
+def _result(
+    mean: Float64[np.ndarray, "*question"],
+    missing: Float64[np.ndarray, "*question"],
+    residual: EffectMoments,
+    both: PairMoments,
+    total: int,
+    population: int | None,
+    c: Float64[np.ndarray, "*question"],
+) -> Controlled:
+    """Put the two phases' variances together."""
+    outer = 1 / total - (0.0 if population is None else 1 / population)
+    variance = missing * residual.variance + outer * both.exact.variance
+    plain = both.exact.se(population)
+    return Controlled(mean, np.sqrt(variance), residual.df, both.n, total, population, c, plain)
+
+
+def _check_parts(pilot: PairMoments, main: PairMoments, cheap: EffectMoments) -> int:
+    shapes = {pilot.n.shape, main.n.shape, cheap.n.shape}
+    if len(shapes) > 1:
+        raise ArgumentError(f"pilot, main and cheap must have one shape, got {sorted(shapes)}")
+    if not pilot.n.size:
+        raise ArgumentError("there must be one question or more, got none")
+    if pilot.n.min() < LEAST or main.n.min() < 2:
+        raise ArgumentError(
+            f"the pilot needs {LEAST} images or more and the main part 2, "
+            f"got {int(pilot.n.min())} and {int(main.n.min())}"
+        )
+    total = int(cheap.n.max())
+    if int(cheap.n.min()) != total:
+        raise ArgumentError(
+            "the cheap estimate must be on the same images for all questions, "
+            f"got {int(cheap.n.min()):,} to {total:,} images"
+        )
+    if int((pilot.n + main.n).max()) > total:
+        raise ArgumentError(
+            f"{int((pilot.n + main.n).max()):,} exact effects but cheap estimates on {total:,} images: "
+            "the cheap estimate must be on all images"
+        )
+    return total

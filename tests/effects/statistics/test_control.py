@@ -1,0 +1,150 @@
+"""The control variate: unbiased, its standard error honest, nothing left when all images are exact."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from causal_widget.effects.statistics import (
+    Controlled,
+    EffectMoments,
+    PairMoments,
+    controlled,
+    controlled_both_ways,
+)
+from causal_widget.errors import ArgumentError
+
+
+def images(n: int, units: int = 1, rho: float = 0.97, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Exact effects and cheap ones twice too large and shifted, with correlation rho."""
+    rng = np.random.default_rng(seed)
+    g = rng.normal(size=(n, units))
+    e = 0.5 * rho * g + 0.5 * np.sqrt(1 - rho**2) * rng.normal(size=(n, units)) + 0.3
+    return e, g
+
+
+def estimate(
+    e: np.ndarray, g: np.ndarray, pilot: object, main: object, both: bool = False, population: int | None = -1
+) -> Controlled:
+    how = controlled_both_ways if both else controlled
+    return how(
+        PairMoments.of(e[pilot], g[pilot]),
+        PairMoments.of(e[main], g[main]),
+        EffectMoments.of(g),
+        population=len(e) if population == -1 else population,
+    )
+
+
+def test_pair_moments_are_numpys() -> None:
+    e, g = images(50, 4)
+    m = PairMoments.of(e[:20], g[:20]).merge(PairMoments.of(e[20:], g[20:]))
+    for k in range(4):
+        assert m.coefficient[k] == pytest.approx(np.polyfit(g[:, k], e[:, k], 1)[0], rel=1e-11)
+        assert m.correlation[k] == pytest.approx(np.corrcoef(e[:, k], g[:, k])[0, 1], rel=1e-12)
+    left = m.residual(0.7)
+    np.testing.assert_allclose(left.mean, (e - 0.7 * g).mean(0), rtol=1e-12)
+    np.testing.assert_allclose(left.variance, (e - 0.7 * g).var(0, ddof=1), rtol=1e-10)
+
+
+def test_the_formula_is_the_one_in_the_docstring() -> None:
+    e, g = images(40, 1)
+    e, g = e[:, 0], g[:, 0]
+    pilot, main, rest = np.arange(6), np.arange(6, 15), np.arange(6, 40)
+    c = np.polyfit(g[pilot], e[pilot], 1)[0]
+    plain = (6 * e[pilot].mean() + 34 * (c * g[rest].mean() + (e - c * g)[main].mean())) / 40
+    se = 34 / 40 * (e - c * g)[main].std(ddof=1) * np.sqrt(1 / 9 - 1 / 34)
+    found = estimate(e, g, pilot, main)
+    assert found.mean == pytest.approx(plain, rel=1e-12)
+    assert found.se == pytest.approx(se, rel=1e-10)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_no_bias_over_every_possible_sample(both: bool) -> None:
+    """All 140 ways to draw 3 + 3 of 7 images, with a good g and a misleading one: no error on average."""
+    rng = np.random.default_rng(3)
+    e = rng.exponential(1, 7)
+    e = np.stack([e, e], axis=1)
+    g = np.stack([e[:, 0] ** 2 + rng.normal(size=7), rng.normal(size=7)], axis=1)
+    total, ways = np.zeros(2), 0
+    for six in combinations(range(7), 6):
+        for three in combinations(six, 3):
+            found = estimate(e, g, list(three), [i for i in six if i not in three], both)
+            total, ways = total + found.mean, ways + 1
+    np.testing.assert_allclose(total / ways, e.mean(0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_all_images_exact_leaves_no_doubt(both: bool) -> None:
+    e, g = images(30, 3)
+    found = estimate(e, g, slice(0, 10), slice(10, 30), both)
+    np.testing.assert_allclose(found.mean, e.mean(0), rtol=1e-12)
+    np.testing.assert_array_equal(found.se, 0)
+
+
+def test_both_ways_is_more_precise_and_reduces_variance_as_promised() -> None:
+    """With correlation r the variance falls by 1 / (1 - r**2) = 16.9."""
+    e, g = images(5_000, 200)
+    found = estimate(e, g, slice(0, 200), slice(200, 400), both=True)
+    once = estimate(e, g, slice(0, 200), slice(200, 400))
+    assert 14 < np.median(found.reduction) < 20
+    assert (found.se**2).mean() == pytest.approx((once.se**2).mean() / 2, rel=0.07)
+
+
+def coverage(both: bool, population: int | None, n: int, size: int, runs: int = 1500) -> tuple[float, float]:
+    """Run many draws as columns. Give the coverage of 95 % intervals, and true over reckoned variance."""
+    rng = np.random.default_rng(5)
+    everyone = images(size, 1, seed=7)
+    everyone = (everyone[0] + 0.1 * everyone[0] ** 2, everyone[1])
+    truth = everyone[0].mean()
+    whole = population is not None
+    drawn = np.argsort(rng.random((size, runs)), axis=0) if whole else rng.integers(0, size, (500, runs))
+    e, g = everyone[0][drawn, 0], everyone[1][drawn, 0]
+    half = n // 2
+    found = estimate(e, g, slice(0, half), slice(half, n), both, population)
+    low, high = found.interval()
+    covered = float(((low <= truth) & (truth <= high)).mean())
+    return covered, float(((found.mean - truth) ** 2).mean() / (found.se**2).mean())
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("n", [60, 300])
+def test_coverage_of_the_mean_over_these_images(both: bool, n: int) -> None:
+    covered, ratio = coverage(both, 400, n, 400)
+    assert 0.93 <= covered <= 0.97
+    assert 0.85 <= ratio <= 1.15
+
+
+def test_coverage_of_the_mean_over_all_images_there_might_be() -> None:
+    covered, ratio = coverage(True, None, 100, 50_000)
+    assert 0.93 <= covered <= 0.97
+    assert 0.85 <= ratio <= 1.15
+
+
+def test_a_cheap_estimate_that_never_varies_changes_nothing() -> None:
+    e, _ = images(50, 2)
+    found = estimate(e, np.zeros_like(e), slice(0, 10), slice(10, 30), both=True)
+    np.testing.assert_allclose(found.mean, e[:30].mean(0), rtol=1e-12)
+    assert (found.coefficient == 0).all()
+
+
+def test_bad_input() -> None:
+    e, g = images(30, 2)
+    with pytest.raises(ArgumentError, match="one shape"):
+        PairMoments.of(e, g[:, :1])
+    with pytest.raises(ArgumentError, match=r"3 images or more .* got 2 and 4"):
+        estimate(e, g, slice(0, 2), slice(2, 6))
+    with pytest.raises(ArgumentError, match="on all images"):
+        controlled(PairMoments.of(e[:9], g[:9]), PairMoments.of(e[9:], g[9:]), EffectMoments.of(g[:20]))
+    with pytest.raises(ArgumentError, match="population"):
+        estimate(e, g, slice(0, 9), slice(9, 20), population=29)
+
+
+def test_it_says_itself() -> None:
+    e, g = images(500, 3)
+    found = estimate(e, g, slice(0, 50), slice(50, 100), both=True)
+    assert "3 questions about 500 images, exact on 100, cheap on 500" in repr(found)
+    table = found.table()
+    assert list(table.columns) == ["effect", "se", "low", "high", "n", "coefficient", "reduction"]
+    assert (table["low"] < table["effect"]).all()
