@@ -46,7 +46,7 @@ class Intervention:
     scale: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "units", _frozen_units(self.units))
+        object.__setattr__(self, "units", frozen_units(self.units))
         object.__setattr__(self, "value", _finite("value", self.value))
         if self.scale is not None:
             object.__setattr__(self, "scale", _finite("scale", self.scale))
@@ -96,7 +96,14 @@ class Intervention:
         return f"<code>{html.escape(repr(self))}</code>"
 
 
-def _frozen_units(units: object) -> Mapping[str, tuple[int, ...]]:
+def frozen_units(units: object) -> Mapping[str, tuple[int, ...]]:
+    """Give a choice of units that cannot be changed, names and numbers sorted, layers without units left out.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no mapping of names to whole numbers.
+    """
     if not isinstance(units, Mapping):
         raise ArgumentError(f"units must be a mapping of layer name to unit numbers, got {units!r:.80}")
     kept = {str(layer): _sorted_units(str(layer), units[layer]) for layer in sorted(units, key=str)}
