@@ -41,6 +41,8 @@ class PathEdit:
     - With ``shared="channel"`` the weights are scaled there too, whatever else the channel carries: the
       paper's formula to the letter, and an intervention on all units of the channel.
 
+    What a channel carries of the image itself, past all layers, counts as no unit's.
+
     Parameters
     ----------
     source : (layer name, unit)

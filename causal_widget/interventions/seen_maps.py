@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from causal_widget.errors import ArgumentError, DataError
+from causal_widget.errors import ArgumentError, DataError, NonFiniteError
 from causal_widget.graph import FilterGraph, Layer, watch
 from causal_widget.guard import bare, floating_type, guarded
 from causal_widget.interventions.unit_edit import check_site
@@ -93,8 +93,8 @@ def means(
     model, graph : nn.Module, FilterGraph
         The network.
     images : Tensor or iterable of batches
-        Images of shape (image, channel, height, width), or batches of them: tensors, (images, labels) or
-        ``{"image": images}``.
+        Images of shape (image, channel, height, width), one pair (images, labels), or batches: tensors,
+        (images, labels) or ``{"image": images}``.
     site : str
         Where; a layer without it is looked at at the last one before.
     layers : iterable of str, optional
@@ -112,7 +112,9 @@ def means(
     Raises
     ------
     DataError
-        If there is no image.
+        If there is no image, or a batch is none.
+    NonFiniteError
+        If a mean is NaN or infinite.
     """
     sums: dict[str, Float[Tensor, " unit"]] = {}
     counts: dict[str, int] = {}
@@ -123,7 +125,12 @@ def means(
         counts[layer.name] = counts.get(layer.name, 0) + flat.shape[1]
 
     n = sum(_looked(model, graph, images, site, layers, look, device, progress))
-    return MeanMaps(site, {name: (total / counts[name]).cpu() for name, total in sums.items()}, n)
+    found = {name: (total / counts[name]).cpu() for name, total in sums.items()}
+    bad = next((name for name, mean in found.items() if not torch.isfinite(mean).all()), None)
+    if bad is not None:
+        unit = int((~torch.isfinite(found[bad])).nonzero()[0, 0])
+        raise NonFiniteError(f"the mean of {bad}[{unit}] is {float(found[bad][unit])}: look at the images")
+    return MeanMaps(site, found, n)
 
 
 def donors(
@@ -204,6 +211,13 @@ def _looker(layer: Layer, look: Callable[[Layer, Tensor], None]) -> Callable[[Te
 
 
 def _batches(images: Iterable[Any]) -> Iterator[Tensor]:
+    if (
+        isinstance(images, tuple)
+        and len(images) == 2
+        and isinstance(images[1], Tensor)
+        and images[1].ndim == 1
+    ):
+        images = images[0]  # one pair of images and labels
     for raw in images.split(128) if isinstance(images, Tensor) else images:
         batch = raw
         if isinstance(raw, Mapping):

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from causal_widget.errors import ArgumentError, Cancelled, DataError, UnknownNameError, UnsupportedModelError
+from causal_widget.errors import (
+    ArgumentError,
+    Cancelled,
+    DataError,
+    NonFiniteError,
+    UnknownNameError,
+    UnsupportedModelError,
+)
 from causal_widget.graph import as_maps, trace, watch
 from causal_widget.interventions import (
     Constant,
@@ -71,7 +78,8 @@ def test_means_are_a_plain_loop_and_batches_do_not_matter() -> None:
         loop = torch.stack([seen[:, u].double().mean() for u in range(layer.units)])
         torch.testing.assert_close(whole.layers[layer.name], loop, rtol=1e-12, atol=1e-12)
         assert whole.layers[layer.name].dtype == torch.float64
-    for loader in ([x[:3], x[3:16], x[16:]], [(x[:11], 0), (x[11:], 1)], [{"image": x}]):
+    pair = (x, torch.arange(20))
+    for loader in (pair, [x[:3], x[3:16], x[16:]], [(x[:11], 0), (x[11:], 1)], [{"image": x}]):
         other = means(model, graph, loader, layers=["stem"])
         assert list(other.layers) == ["stem"]
         torch.testing.assert_close(other.layers["stem"], whole.layers["stem"], rtol=1e-12, atol=1e-12)
@@ -272,6 +280,7 @@ def test_images_that_cannot_be_told_apart_are_refused() -> None:
         (means, {"images": []}, DataError, "empty"),
         (means, {"images": [torch.zeros(3)]}, DataError, "expected batches of images"),
         (means, {"images": ["image"]}, DataError, "'image'"),
+        (means, {"images": torch.full((1, 3, 12, 12), torch.nan)}, NonFiniteError, r"conv1\[0\] is nan"),
         (means, {"site": "activations"}, UnknownNameError, 'Did you mean "activation"'),
         (means, {"layers": ["conv9"]}, UnknownNameError, 'Did you mean "conv'),
         (donors, {"n": 1}, ArgumentError, "from 2, got 1"),
