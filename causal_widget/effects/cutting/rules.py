@@ -246,7 +246,7 @@ def _difference(run: Running, node: fx.Node, given: Slices) -> Tensor:
 def _dense_conv(run: Running, node: fx.Node) -> Tensor:
     conv, given = _module_and_input(run, node)
     change, kept = _difference(run, node, given), run.kept(node)
-    result = kept.new_empty((run.items.n, *kept.shape[1:]))
+    result: Tensor = kept.new_empty((run.items.n, *kept.shape[1:]))
     for first, end in run.items.blocks:
         weight = conv.weight[:, given.channels[first]]
         added = _convolved(conv, change[first:end], weight, None, 1)
