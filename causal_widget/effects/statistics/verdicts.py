@@ -1,0 +1,317 @@
+"""Verdicts: critical, neutral, detrimental or undecided, by tests against a least effect."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float64, Int64
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtr, stdtrit
+
+from causal_widget.effects.statistics.checks import Array, check_share, check_whole
+from causal_widget.effects.statistics.control import Controlled
+from causal_widget.effects.statistics.corrections import corrected, harmonic
+from causal_widget.effects.statistics.minimum import minimum_effect
+from causal_widget.effects.statistics.moments import EffectMoments, images_needed
+from causal_widget.errors import ArgumentError
+
+__all__ = ["KINDS", "LEAST_IMAGES", "UNDECIDED", "VERDICTS", "Verdicts", "verdicts"]
+
+KINDS = ("critical", "neutral", "detrimental")
+UNDECIDED = "undecided"
+VERDICTS = (*KINDS, UNDECIDED)
+LEAST_IMAGES = 30
+POWER = 0.8
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Verdicts:
+    """What each unit is to the network, with effect, interval and corrected p-value.
+
+    Attributes
+    ----------
+    verdict : array of str, shape (question...)
+        "critical": removing hurts by more than the least effect; "detrimental": removing helps by more;
+        "neutral": the effect lies within plus or minus it; "undecided": none of these is shown.
+    effect, se, low, high : array, shape (question...)
+        Mean effect, its standard error, and the ends of its interval (for this question alone), in the
+        outcome's unit.
+    n : array of int, shape (question...)
+        Images.
+    p, corrected : array, shape (question...)
+        p-value of the nearest verdict, and the same corrected over all questions; NaN where none was asked.
+    nearest : array of str, shape (question...)
+        The verdict that the p-value is for.
+    needed : array, shape (question...)
+        Images that would settle an undecided question with a chance of 80 %, if its effect is as estimated;
+        NaN where decided, infinite where no number would.
+    min_effect : array, shape (question...)
+        Least effect that matters, in the outcome's unit.
+    fdr, level : float
+    correction : str
+    names : tuple of str
+        One a question, in the order of `table`; empty where they have none.
+    """
+
+    verdict: NDArray[np.str_]
+    effect: Float64[np.ndarray, "*question"]
+    se: Float64[np.ndarray, "*question"]
+    low: Float64[np.ndarray, "*question"]
+    high: Float64[np.ndarray, "*question"]
+    n: Int64[np.ndarray, "*question"]
+    p: Float64[np.ndarray, "*question"]
+    corrected: Float64[np.ndarray, "*question"]
+    nearest: NDArray[np.str_]
+    needed: Float64[np.ndarray, "*question"]
+    min_effect: Float64[np.ndarray, "*question"]
+    fdr: float
+    level: float
+    correction: str
+    names: tuple[str, ...] = ()
+
+    def where(self, verdict: str) -> Bool[np.ndarray, "*question"]:
+        """Say which questions have a verdict."""
+        return np.asarray(self.verdict == verdict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many questions have each verdict."""
+        return {verdict: int(self.where(verdict).sum()) for verdict in VERDICTS}
+
+    def table(self) -> pd.DataFrame:
+        """One row a question: verdict, effect, se, interval, n, p, corrected p, needed images."""
+        columns: dict[str, Any] = {
+            "verdict": self.verdict, "effect": self.effect, "se": self.se, "low": self.low, "high": self.high,
+            "n": self.n, "p": self.p, "corrected p": self.corrected, "needed": self.needed,
+        }  # fmt: skip
+        table = pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
+        if self.names:
+            table.insert(0, "question", list(self.names))
+        return table
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{count:,} {verdict}" for verdict, count in self.counts.items())
+        least = _span(self.min_effect)
+        how = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli", "none": "not corrected"}
+        lines = [
+            f"Verdicts: {said}",
+            f"  against a least effect of {least}; false discoveries of each verdict at most {self.fdr:.0%} "
+            f"({how[self.correction]}, {int(np.isfinite(self.p).sum()):,} questions)",
+        ]
+        waiting = self.needed[self.where(UNDECIDED)]
+        if waiting.size:
+            finite = waiting[np.isfinite(waiting)]
+            most = (
+                f"{int(np.median(finite)):,} images would settle half of the undecided" if finite.size else ""
+            )
+            lines.append(f"  {most or 'no number of images would settle the undecided'}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "<br>".join(html.escape(line) for line in repr(self).splitlines())
+        table = self.table().to_html(float_format="{:.4g}".format, escape=True, max_rows=40)
+        return f"<p>{head}</p>{table}"
+
+
+def verdicts(
+    found: EffectMoments | Controlled,
+    *,
+    worse: ArrayLike,
+    min_effect: object,
+    scale: ArrayLike | None = None,
+    fdr: float = 0.05,
+    correction: str = "bh",
+    level: float = 0.95,
+    population: int | None = None,
+    selection: EffectMoments | Controlled | None = None,
+    asked: ArrayLike | None = None,
+    least: int = LEAST_IMAGES,
+    names: Sequence[str] = (),
+) -> Verdicts:
+    """Judge every question by paired tests against a least effect.
+
+    With harm h = worse * mean effect, standard error s, least effect d and Student's T:
+
+        critical      H0: h <= d      p = P(T > (h - d) / s)
+        detrimental   H0: h >= -d     p = P(T < (h + d) / s)
+        neutral       H0: |h| >= d    p = the larger of P(T > (h + d) / s) and P(T < (h - d) / s)
+
+    neutral by two one-sided tests (Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15). p-values
+    are corrected over all questions, each verdict by itself: of the units called critical at most `fdr` are
+    expected not to be, and many easy neutral ones do not make critical ones easier. Where all images seen
+    have the same effect, and more images are meant, the p-value is at least 1 / (n + 1): the chance that the
+    one image that differs would be the next.
+
+    Parameters
+    ----------
+    found : EffectMoments or Controlled
+        Mean effects and how sure they are.
+    worse : int or array
+        1 where a larger outcome is worse for the network, -1 where a smaller one is: `Outcome.worse`.
+    min_effect : number or str
+        In the outcome's unit, or a share ``"2%"`` of `scale`, the mean logit.
+    scale : number or array, optional
+    fdr : float
+        Nominal rate of false discoveries.
+    correction : str
+        "bh" (Benjamini-Hochberg), "by" (Benjamini-Yekutieli: any dependence) or "none".
+    level : float
+        Of the intervals.
+    population : int, optional
+        As for `EffectMoments.se`; a `Controlled` has its own.
+    selection : EffectMoments or Controlled, optional
+        The same questions on separate images: each is asked only for the verdict that these point to, so that
+        choosing and estimating do not share an image. None: all three are asked.
+    asked : array of bool, shape (question...), optional
+        Questions to ask, chosen without a look at `found`; the others stay undecided and are not counted.
+    least : int
+        Fewer images than these give no verdict.
+    names : sequence of str
+        One a question.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is outside its range, or shapes differ.
+    UnknownNameError
+        If there is no such correction.
+    """
+    one = _estimate(found, population)
+    sign, margin = _sign(worse, one.mean.shape), minimum_effect(min_effect, scale)
+    margin = np.broadcast_to(margin, one.mean.shape).astype(np.float64)
+    enough = check_whole(least, "least (images for a verdict)", 2)
+    _check_names(names, one.mean.size)
+    rate = check_share(fdr, "fdr")
+    raw = _three_tests(one, sign, margin)
+    allowed = _allowed(raw.shape, selection, population, sign, margin, asked)
+    kind = np.where(allowed, raw, 2.0).argmin(axis=0)
+    raw = np.where(allowed, np.where(one.n < enough, 1.0, raw), np.nan)
+    fixed = np.stack([corrected(p, correction) for p in raw])
+    best, best_fixed = (np.take_along_axis(x, kind[None], axis=0)[0] for x in (raw, fixed))
+    decided = best_fixed <= rate
+    verdict = np.where(decided, np.array(KINDS)[kind], UNDECIDED)
+    share = np.array([_threshold(fixed[k], rate, correction) for k in range(3)])[kind]
+    needed = np.where(decided, np.nan, _needed(one, sign, margin, share, enough))
+    half = stdtrit(np.maximum(one.df, 1), 0.5 + check_share(level, "level") / 2) * one.se
+    return Verdicts(
+        verdict, one.mean, one.se, one.mean - half, one.mean + half, one.n, best, best_fixed,
+        np.array(KINDS)[kind], needed, margin, rate, level, correction, tuple(names),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    mean: Array
+    se: Array
+    df: Array
+    n: NDArray[np.int64]
+    population: int | None
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Whether nothing is left to measure."""
+        return np.full(self.n.shape, False) if self.population is None else self.n >= self.population
+
+    @property
+    def sd(self) -> Array:
+        """Standard deviation an image that `se` would come from."""
+        left = 1 / np.maximum(self.n, 1) - (0.0 if self.population is None else 1 / self.population)
+        return np.where(left > 0, self.se / np.sqrt(np.where(left > 0, left, 1.0)), 0.0)
+
+
+def _estimate(found: EffectMoments | Controlled, population: int | None) -> _Estimate:
+    if isinstance(found, Controlled):
+        return _Estimate(found.mean, found.se, found.df, found.n, found.population)
+    return _Estimate(found.mean, found.se(population), found.df, found.n, population)
+
+
+def _three_tests(one: _Estimate, sign: Array, margin: Array) -> Array:
+    """Give the p-values, (kind, question...)."""
+    harm, df = sign * one.mean, np.maximum(one.df, 1)
+    above, below = _ratio(harm - margin, one.se), _ratio(harm + margin, one.se)
+    critical, detrimental = stdtr(df, -above), stdtr(df, below)
+    neutral = np.maximum(stdtr(df, -below), stdtr(df, above))
+    p = np.stack([critical, neutral, detrimental])
+    on_edge = (one.se == 0) & (np.abs(harm) == margin)
+    p[:, on_edge | ~np.isfinite(one.se)] = 1.0
+    alike = (one.se == 0) & ~one.whole
+    return np.where(alike, np.maximum(p, 1 / (one.n + 1)), p)
+
+
+def _ratio(difference: Array, se: Array) -> Array:
+    """Give difference / se, infinite with the difference's sign where se is 0."""
+    safe = np.where(se > 0, se, 1.0)
+    endless = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
+    return np.where(se > 0, difference / safe, endless)
+
+
+def _allowed(
+    shape: tuple[int, ...],
+    selection: EffectMoments | Controlled | None,
+    population: int | None,
+    sign: Array,
+    margin: Array,
+    asked: ArrayLike | None,
+) -> NDArray[np.bool_]:
+    """Say which verdicts are asked for, (kind, question...)."""
+    allowed = np.ones(shape, bool)
+    if selection is not None:
+        chooser = _estimate(selection, population)
+        if chooser.mean.shape != shape[1:]:
+            raise ArgumentError(f"selection is about {chooser.mean.shape} questions, found about {shape[1:]}")
+        harm = sign * chooser.mean
+        pointed = np.where(harm > margin, 0, np.where(harm < -margin, 2, 1))
+        allowed = np.arange(3).reshape(3, *([1] * pointed.ndim)) == pointed
+    if asked is not None:
+        mask = np.asarray(asked)
+        if mask.dtype != np.bool_ or mask.shape != shape[1:]:
+            raise ArgumentError(f"asked must be bool of shape {shape[1:]}, got {mask.dtype} {mask.shape}")
+        allowed = allowed & mask
+    return allowed
+
+
+def _threshold(fixed: Array, rate: float, correction: str) -> float:
+    """Give the p-value that one discovery more would have to reach."""
+    m = max(int((~np.isnan(fixed)).sum()), 1)
+    if correction == "none":
+        return rate
+    more = min(int((fixed <= rate).sum()) + 1, m)
+    return rate * more / (m * (harmonic(m) if correction == "by" else 1.0))
+
+
+def _needed(one: _Estimate, sign: Array, margin: Array, threshold: Array, least: int) -> Array:
+    """Give the images at which the distance to the nearer edge is found with the power above."""
+    distance = np.abs(np.abs(sign * one.mean) - margin)
+    quantile = ndtri(1 - threshold) + ndtri(POWER)
+    sd = np.where(np.isfinite(one.sd), one.sd, np.inf)
+    more = np.maximum(images_needed(sd, distance, quantile, one.population), one.n + 1.0)
+    more = np.where(sd == 0, np.maximum(more, np.ceil(1 / threshold)), more)  # p is at least 1 / (n + 1)
+    most = np.inf if one.population is None else one.population
+    return np.asarray(np.minimum(np.maximum(more, least), most))
+
+
+def _sign(worse: ArrayLike, shape: tuple[int, ...]) -> Array:
+    sign = np.asarray(worse, dtype=np.float64)
+    if not np.isin(sign, (-1, 1)).all():
+        raise ArgumentError(
+            f"worse must be 1 (larger is worse) or -1 (smaller is worse), got {worse!r:.80}: "
+            "without a direction an effect is neither critical nor detrimental"
+        )
+    return np.broadcast_to(sign, shape)
+
+
+def _check_names(names: Sequence[str], size: int) -> None:
+    if names and len(names) != size:
+        raise ArgumentError(f"there are {size:,} questions but {len(names):,} names")
+
+
+def _span(values: Array) -> str:
+    if not values.size:
+        return "none"
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
