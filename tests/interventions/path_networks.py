@@ -46,6 +46,20 @@ class LinearSum(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class OwnAndShared(nn.Module):
+    """What one branch gives is read beside, and within, its sum with another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 1)
+        self.bn, self.next, self.fc = nn.BatchNorm2d(8), nn.Conv2d(8, 6, 3), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.a(x), functional.relu(self.b(x))
+        x = self.next(self.bn(torch.cat([a, a + b], 1)))
+        return self.fc(functional.relu(x).mean((2, 3)))
+
+
 class Gated(nn.Module):
     """Squeeze and excitation: a channel carries its filter times a gate that all filters decide on."""
 

@@ -175,6 +175,19 @@ def test_noise_of_two_layers_and_of_copies_of_a_batch() -> None:
         torch.testing.assert_close(changed(x), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_noise_of_a_unit_is_the_same_beside_others() -> None:
+    model, x = seeded(Plain), images()
+    graph = trace(model, x)
+    seen: list[Tensor] = []
+    for units in ([4], [0, 4]):
+        with (
+            edited(model, graph, UnitEdit({"conv1": units}, Noise(1.0))),
+            watch(model, graph, [("conv1", "activation", lambda maps: seen.append(maps[:, 4].clone()))]),
+        ):
+            model(x)
+    torch.testing.assert_close(seen[0], seen[1], rtol=0, atol=0)
+
+
 def test_edits_of_one_unit_are_done_in_order() -> None:
     model, x = seeded(Plain), images()
     graph = trace(model, x)

@@ -15,7 +15,7 @@ from causal_widget.errors import UnsupportedModelError
 from causal_widget.graph import trace
 from causal_widget.interventions import Edits, Intervention, PathEdit, Scale, UnitEdit, edited, intervene
 from tests.interventions.networks import Block, Functional, Grouped, Plain, Residual, images, seeded
-from tests.interventions.path_networks import Concatenated, Flat, Gated, LinearSum, Odd
+from tests.interventions.path_networks import Concatenated, Flat, Gated, LinearSum, Odd, OwnAndShared
 
 # network, edit, and the entries of the target's weight that it is about, found by hand
 Case = tuple[Callable[[], nn.Module], PathEdit, tuple[object, ...]]
@@ -239,6 +239,25 @@ def test_two_units_of_one_channel_for_different_children() -> None:
         expected = model.fc(functional.relu(maps).mean((2, 3)))
     edits = [PathEdit(("a", 2), "next", (0, 1), 0.0), PathEdit(("b", 2), "next", (1, 2), 0.5)]
     with edited(model, trace(model, x), edits) as changed:
+        torch.testing.assert_close(changed(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("betas", [(0.3,), (0.5, 0.6)])
+def test_a_unit_on_a_channel_of_its_own_and_on_a_shared_one(betas: tuple[float, ...]) -> None:
+    """On its own channel its weights are scaled behind BatchNorm, on the shared one its part before."""
+    model, x = seeded(OwnAndShared), images()
+    with torch.no_grad():
+        a, b = model.a(x), functional.relu(model.b(x))
+        lesser = a.clone()
+        lesser[:, 2] *= 0.3
+        own, shared = model.bn(torch.cat([a, a + b], 1)).split(4, 1)
+        own[:, 2] *= 0.3
+        shared = model.bn(torch.cat([a, lesser + b], 1))[:, 4:]
+        maps = model.next(model.bn(torch.cat([a, a + b], 1)))
+        maps[:, [1, 5]] = model.next(torch.cat([own, shared], 1))[:, [1, 5]]
+        expected = model.fc(functional.relu(maps).mean((2, 3)))
+    paths = [PathEdit(("a", 2), "next", (1, 5), beta) for beta in betas]
+    with edited(model, trace(model, x), paths) as changed:
         torch.testing.assert_close(changed(x), expected, rtol=1e-5, atol=1e-6)
 
 
