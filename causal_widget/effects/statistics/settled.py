@@ -9,11 +9,10 @@ from jaxtyping import Bool
 from numpy.typing import ArrayLike
 
 from causal_widget.effects.statistics.checks import Array, check_positive, check_whole
+from causal_widget.effects.statistics.ranks import ORDERS
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 
-__all__ = ["ORDERS", "Settled", "settled"]
-
-ORDERS = ("abs", "high", "low")
+__all__ = ["Settled", "settled"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
