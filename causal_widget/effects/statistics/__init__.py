@@ -16,6 +16,7 @@ from causal_widget.effects.statistics.corrections import (
     benjamini_yekutieli,
     corrected,
 )
+from causal_widget.effects.statistics.looks import controlled_looks
 from causal_widget.effects.statistics.minimum import minimum_effect
 from causal_widget.effects.statistics.moments import EffectMoments, images_needed, spread_of_mean
 from causal_widget.effects.statistics.ranks import ORDERS, ranks_of, top_overlap
@@ -44,6 +45,7 @@ __all__ = [
     "bootstrap_means",
     "controlled",
     "controlled_both_ways",
+    "controlled_looks",
     "corrected",
     "halves",
     "images_needed",

@@ -15,6 +15,7 @@ from causal_widget.effects.statistics.checks import (
     check_share,
     check_whole,
 )
+from causal_widget.effects.statistics.moments import chosen_questions
 from causal_widget.errors import ArgumentError, DataError
 
 __all__ = ["BernsteinSequence"]
@@ -128,9 +129,7 @@ class BernsteinSequence:
         DataError
             If an effect lies outside its bounds, or more images come than the population has.
         """
-        chosen = np.ones(self.n.shape, bool) if where is None else np.asarray(where)
-        if chosen.dtype != np.bool_ or chosen.shape != self.n.shape:
-            raise ArgumentError(f"where must be bool of shape {self.n.shape}, got shape {chosen.shape}")
+        chosen = chosen_questions(np.ones(self.n.shape, bool) if where is None else where, self.n.shape)
         values = as_effects(effects)
         wanted = self.n.shape if where is None else (int(chosen.sum()),)
         if values.shape[1:] != wanted:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from causal_widget.effects.statistics.checks import as_effects, check_population, check_share
-from causal_widget.effects.statistics.moments import EffectMoments, column_sums
+from causal_widget.effects.statistics.moments import EffectMoments, chosen_questions, column_sums
 from causal_widget.errors import ArgumentError
 
 __all__ = ["Controlled", "PairMoments", "controlled", "controlled_both_ways"]
@@ -39,6 +39,11 @@ class PairMoments:
     products: Float64[np.ndarray, "*question"]
 
     @staticmethod
+    def empty(shape: tuple[int, ...]) -> PairMoments:
+        """Give the moments of no images."""
+        return PairMoments(EffectMoments.empty(shape), EffectMoments.empty(shape), np.zeros(shape))
+
+    @staticmethod
     def of(exact: ArrayLike, cheap: ArrayLike) -> PairMoments:
         """Give the moments of one batch, both (image, question...).
 
@@ -52,6 +57,28 @@ class PairMoments:
             raise ArgumentError(f"exact effects {e.shape} and cheap estimates {g.shape} must have one shape")
         first, second = EffectMoments.of(e), EffectMoments.of(g)
         return PairMoments(first, second, column_sums((e - first.mean) * (g - second.mean)))
+
+    def update(self, exact: ArrayLike, cheap: ArrayLike, where: ArrayLike | None = None) -> PairMoments:
+        """Give the moments with one batch more; `where` names the questions that it answers.
+
+        Parameters
+        ----------
+        exact, cheap : array, shape (image, question...), or (image, k) for the k questions of `where`
+        where : array of bool, shape (question...), optional
+        """
+        batch = PairMoments.of(exact, cheap)
+        if where is None:
+            return self.merge(batch)
+        chosen = chosen_questions(where, self.n.shape)
+        part = self.take(chosen).merge(batch)
+        products = self.products.copy()
+        products[chosen] = part.products
+        return PairMoments(self.exact.update(exact, chosen), self.cheap.update(cheap, chosen), products)
+
+    def take(self, questions: ArrayLike) -> PairMoments:
+        """Give the moments of chosen questions: a mask, or numbers along the first axis."""
+        index = np.asarray(questions)
+        return PairMoments(self.exact.take(index), self.cheap.take(index), self.products[index])
 
     def merge(self, other: PairMoments) -> PairMoments:
         """Give the moments of both parts' images; neither changes."""

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from causal_widget.effects.statistics.checks import Array, as_effects, check_population, check_share
 from causal_widget.errors import ArgumentError
 
-__all__ = ["EffectMoments", "column_sums", "images_needed", "spread_of_mean"]
+__all__ = ["EffectMoments", "chosen_questions", "column_sums", "images_needed", "spread_of_mean"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -92,25 +92,11 @@ class EffectMoments:
         """
         if where is None:
             return self.merge(EffectMoments.of(effects))
-        chosen = self._mask(where)
-        batch = EffectMoments.of(effects)
-        if batch.mean.shape != (int(chosen.sum()),):
-            raise ArgumentError(
-                f"effects must be (image, {int(chosen.sum())}) for the questions named by where, "
-                f"got (image, {', '.join(map(str, batch.mean.shape))})"
-            )
-        part = self.take(chosen).merge(batch)
+        chosen = chosen_questions(where, self.n.shape)
+        part = self.take(chosen).merge(EffectMoments.of(effects))
         n, mean, squares = self.n.copy(), self.mean.copy(), self.squares.copy()
         n[chosen], mean[chosen], squares[chosen] = part.n, part.mean, part.squares
         return EffectMoments(n, mean, squares)
-
-    def _mask(self, where: ArrayLike) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        chosen = np.asarray(where)
-        if chosen.dtype != np.bool_ or chosen.shape != self.n.shape:
-            raise ArgumentError(
-                f"where must be bool of shape {self.n.shape}, got {chosen.dtype} of shape {chosen.shape}"
-            )
-        return chosen
 
     def merge(self, other: EffectMoments) -> EffectMoments:
         """Give the moments of both parts' images; neither changes.
@@ -195,12 +181,28 @@ class EffectMoments:
         return f"EffectMoments: {self.n.size:,} questions, {images} images each"
 
 
+def chosen_questions(where: ArrayLike, shape: tuple[int, ...]) -> Bool[np.ndarray, "*question"]:
+    """Give the mask of the questions that a batch answers.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no bool array of the questions' shape.
+    """
+    chosen = np.asarray(where)
+    if chosen.dtype != np.bool_ or chosen.shape != shape:
+        raise ArgumentError(
+            f"where must be bool of shape {shape}, got {chosen.dtype} of shape {chosen.shape}"
+        )
+    return chosen
+
+
 def column_sums(values: Float64[np.ndarray, "image *question"]) -> Float64[np.ndarray, "*question"]:
     """Sum over images, image by image, so that a column's bits do not depend on its neighbours.
 
     NumPy sums a single column pairwise and several row by row; a lone column therefore gets a twin.
     """
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
     if flat.shape[1] == 1:
         return np.asarray(np.add.reduce(np.repeat(flat, 2, axis=1), axis=0)[:1].reshape(values.shape[1:]))
     return np.asarray(np.add.reduce(np.ascontiguousarray(flat), axis=0).reshape(values.shape[1:]))

@@ -48,6 +48,16 @@ def test_pair_moments_are_numpys() -> None:
     np.testing.assert_allclose(left.variance, (e - 0.7 * g).var(0, ddof=1), rtol=1e-10)
 
 
+def test_only_open_questions_get_more_images() -> None:
+    e, g = images(40, 3)
+    open_ones = np.array([True, False, True])
+    m = PairMoments.empty((3,)).update(e[:15], g[:15])
+    m = m.update(e[15:, open_ones], g[15:, open_ones], open_ones)
+    assert m.n.tolist() == [40, 15, 40]
+    for k, upto in enumerate((40, 15, 40)):
+        assert m.coefficient[k] == pytest.approx(np.polyfit(g[:upto, k], e[:upto, k], 1)[0], rel=1e-10)
+
+
 def test_the_formula_is_the_one_in_the_docstring() -> None:
     e, g = images(40, 1)
     e, g = e[:, 0], g[:, 0]

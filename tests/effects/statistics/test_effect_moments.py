@@ -116,11 +116,12 @@ def test_bad_input() -> None:
         m.se(population=9)
     with pytest.raises(ArgumentError, match=r"bool of shape \(3,\)"):
         m.update(effects(2, 1), where=[0, 1, 0])
-    with pytest.raises(ArgumentError, match=r"\(image, 2\)"):
+    with pytest.raises(ArgumentError, match=r"\(2,\) and \(3,\) questions"):
         m.update(effects(2, 3), where=[True, True, False])
     with pytest.raises(ArgumentError, match=r"level .* 95"):
         m.interval(95)
     with pytest.raises(ArgumentError, match="one part or more"):
         EffectMoments.merge_all({})
+    assert bits(m.update(np.zeros((0, 3)))) == bits(m)
     assert np.isnan(EffectMoments.of(effects(1, 2)).se()).all()
     assert "3 questions, 10 images" in repr(m)
