@@ -1,20 +1,30 @@
 """Exact effects on the network: what an intervention does to its answers, and how sure that is."""
 
+from causal_widget.effects.cutting import CutModel, WholeModel, refuse_batch_dependent, single_effects
 from causal_widget.effects.effect import ClassEffect, Effect
+from causal_widget.effects.effects import Effects
 from causal_widget.effects.forward import for_each_setting, in_halves, sizes_said
+from causal_widget.effects.plan import EffectPlan, plan_effects
 from causal_widget.effects.running import effect_of, evaluate
 from causal_widget.responses.evaluation import Evaluation
 from causal_widget.responses.paired import Paired, paired
 
 __all__ = [
     "ClassEffect",
+    "CutModel",
     "Effect",
+    "EffectPlan",
+    "Effects",
     "Evaluation",
     "Paired",
+    "WholeModel",
     "effect_of",
     "evaluate",
     "for_each_setting",
     "in_halves",
     "paired",
+    "plan_effects",
+    "refuse_batch_dependent",
+    "single_effects",
     "sizes_said",
 ]

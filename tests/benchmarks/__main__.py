@@ -2,6 +2,7 @@
 
 from tests.benchmarks.bench_collect import test_bench_collect
 from tests.benchmarks.bench_fidelity import test_bench_fidelity
+from tests.benchmarks.bench_effects import test_bench_effects
 from tests.benchmarks.bench_fit import test_bench_fit
 from tests.benchmarks.bench_total_effects import test_bench_total_effects
 from tests.benchmarks.reproduce_narendra import test_reproduce_narendra
@@ -11,3 +12,4 @@ test_bench_total_effects()
 test_bench_collect()
 test_bench_fidelity()
 test_reproduce_narendra()
+test_bench_effects()
