@@ -1,8 +1,8 @@
 """Run every benchmark: python -m tests.benchmarks. About half an hour; each can be run alone as a module."""
 
 from tests.benchmarks.bench_collect import test_bench_collect
-from tests.benchmarks.bench_fidelity import test_bench_fidelity
 from tests.benchmarks.bench_effects import test_bench_effects
+from tests.benchmarks.bench_fidelity import test_bench_fidelity
 from tests.benchmarks.bench_fit import test_bench_fit
 from tests.benchmarks.bench_total_effects import test_bench_total_effects
 from tests.benchmarks.reproduce_narendra import test_reproduce_narendra
