@@ -27,7 +27,7 @@ def asymptotic_half_width(
     *,
     level: float = 0.95,
     questions: int = 1,
-    population: int | None = None,
+    population: ArrayLike | None = None,
     tuned_at: float = 500,
     first: int = FIRST,
 ) -> Float64[np.ndarray, "*question"]:
@@ -55,7 +55,7 @@ def asymptotic_half_width(
         Probability that all hold at all looks.
     questions : int
         For the union bound: each has alpha = (1 - level) / questions.
-    population : int, optional
+    population : int or array of int, optional
         Images that the mean is about, drawn without replacement. None: all there might ever be.
     tuned_at : float
         The number of images at which the width is least; any is valid if chosen before looking.
@@ -63,11 +63,11 @@ def asymptotic_half_width(
         Images before the first look.
     """
     counts = np.asarray(n, dtype=np.float64)
-    whole = check_population(population, np.asarray(n))
+    size = check_population(population, n)
     alpha = (1 - check_share(level, "level")) / check_whole(questions, "questions", 1)
-    t = _effective(counts, whole)
-    r2 = _tuned(alpha, float(_effective(np.array(min(tuned_at, (whole or math.inf) / 2)), whole)))
-    check_positive(tuned_at, "tuned_at (images)")
+    t = _effective(counts, size)
+    best = np.minimum(check_positive(tuned_at, "tuned_at (images)"), np.maximum(size, 2) / 2)
+    r2 = _tuned(alpha, _effective(best, np.maximum(size, 2)))
     with np.errstate(divide="ignore", invalid="ignore"):
         known = np.isfinite(t) & (t > 0)
         safe = np.where(known, t, 1.0)
@@ -84,7 +84,7 @@ def asymptotic_interval(
     *,
     level: float = 0.95,
     questions: int = 1,
-    population: int | None = None,
+    population: ArrayLike | None = None,
     tuned_at: float = 500,
     first: int = FIRST,
 ) -> tuple[Float64[np.ndarray, "*question"], Float64[np.ndarray, "*question"]]:
@@ -100,13 +100,12 @@ def asymptotic_interval(
     return centre - half, centre + half
 
 
-def _effective(n: Array, population: int | None) -> Array:
+def _effective(n: Array, population: Array) -> Array:
     """Give how many independent draws are worth n without replacement: infinitely many when n is all."""
-    if population is None:
-        return n
-    return np.where(n >= population, np.inf, n / np.maximum(1 - n / population, 1e-300))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(n >= population, np.inf, n / (1 - n / population))
 
 
-def _tuned(alpha: float, t: float) -> float:
+def _tuned(alpha: float, t: Array) -> Array:
     """Give r**2 that makes the width least at t, by the paper's closed approximation (appendix B.2)."""
     return (-2 * math.log(alpha) + math.log(-2 * math.log(alpha)) + 1) / t

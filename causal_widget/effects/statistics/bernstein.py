@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from causal_widget.effects.statistics.checks import (
     Array,
     as_effects,
-    check_population,
     check_share,
     check_whole,
 )
@@ -110,7 +109,7 @@ class BernsteinSequence:
         size = max(int(np.prod(shape)), 1)
         asked = size if questions is None else check_whole(questions, "questions", size)
         alpha = (1 - check_share(level, "level")) / asked
-        whole = check_population(population, 1)
+        whole = None if population is None else check_whole(population, "population (images)", 1)
         sums = np.zeros((5, *shape))
         return BernsteinSequence(bottom, top, alpha, whole, np.zeros(shape, np.int64), sums, bottom, top)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -41,13 +42,13 @@ def bootstrap_means(
     n = len(values)
     if n < 2:
         raise ArgumentError(f"a bootstrap needs 2 images or more, got {n}")
-    whole = check_population(population, np.array([n]))
+    whole = float(check_population(population, n))
     count = check_whole(draws, "draws", 1)
     flat = values.reshape(n, -1)
     mean = flat.mean(axis=0)
     centred = flat - mean
     found = np.concatenate([weights @ centred for weights in _weights(n, count, check_seed(seed))])
-    shrink = 1.0 if whole is None else float(np.sqrt(1 - n / whole))
+    shrink = math.sqrt(1 - n / whole)
     return np.asarray((mean + shrink * found).reshape(count, *values.shape[1:]))
 
 

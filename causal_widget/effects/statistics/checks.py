@@ -56,19 +56,23 @@ def check_whole(value: object, what: str, least: int, most: int | None = None) -
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-def check_population(population: object, n: ArrayLike) -> int | None:
-    """Give the number of images that the answer is about; None: all images there might ever be.
+def check_population(population: ArrayLike | None, n: ArrayLike) -> Array:
+    """Give the number of images that an answer is about, one or one a question; None: infinitely many.
 
     Raises
     ------
     ArgumentError
-        If it is no whole number, or below the number of images measured.
+        If one is no whole number, or below the number of images measured.
     """
     if population is None:
-        return None
-    counts = np.asarray(n, dtype=np.int64)
-    least = int(np.max(counts)) if counts.size else 0
-    return check_whole(population, "population (images that the answer is about)", max(least, 1))
+        return np.asarray(np.inf)
+    size, counts = np.asarray(population), np.asarray(n)
+    if size.dtype.kind not in "iu" or (size < counts).any() or (size < 0).any():
+        raise ArgumentError(
+            "population (images that the answer is about) must be whole numbers, no less than the images "
+            f"measured (up to {int(counts.max(initial=0)):,}), got {population!r:.80}"
+        )
+    return size.astype(np.float64)
 
 
 def as_effects(values: ArrayLike, what: str = "effects") -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from causal_widget.effects.statistics.checks import as_effects, check_population, check_share
-from causal_widget.effects.statistics.moments import EffectMoments, chosen_questions, column_sums
+from causal_widget.effects.statistics.moments import (
+    EffectMoments,
+    chosen_questions,
+    column_sums,
+    left_without,
+    spread_of_mean,
+)
 from causal_widget.errors import ArgumentError
 
 __all__ = ["Controlled", "PairMoments", "controlled", "controlled_both_ways"]
@@ -105,6 +111,13 @@ class PairMoments:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.products / np.sqrt(self.exact.squares * self.cheap.squares))
 
+    def without_zeros(self, zeros: ArrayLike) -> PairMoments:
+        """Give the moments without images whose effect and estimate are both zero: see `EffectMoments`."""
+        left = left_without(zeros, self.n)
+        exact, cheap = self.exact.without_zeros(zeros), self.cheap.without_zeros(zeros)
+        shift = exact.mean * cheap.mean * (left * ((self.n - left) / np.maximum(self.n, 1)))
+        return PairMoments(exact, cheap, np.where(left > 1, self.products - shift, 0.0))
+
     def residual(self, coefficient: ArrayLike) -> EffectMoments:
         """Give the moments of ``e - c g``."""
         c = np.asarray(coefficient, dtype=np.float64)
@@ -124,10 +137,10 @@ class Controlled:
         Degrees of freedom of the standard error.
     n : array of int, shape (question...)
         Images with an exact effect.
-    cheap : int
+    cheap : array of int, shape (question...)
         Images with a cheap estimate.
-    population : int or None
-        Images that the mean is about; None: all there might ever be.
+    population : array, shape () or (question...)
+        Images that the mean is about; infinite: all there might ever be.
     coefficient : array, shape (question...)
     plain_se : array, shape (question...)
         Standard error that the exact effects alone, on the same images, would have.
@@ -137,8 +150,8 @@ class Controlled:
     se: Float64[np.ndarray, "*question"]
     df: Float64[np.ndarray, "*question"]
     n: Int64[np.ndarray, "*question"]
-    cheap: int
-    population: int | None
+    cheap: Int64[np.ndarray, "*question"]
+    population: Float64[np.ndarray, "*question"]
     coefficient: Float64[np.ndarray, "*question"]
     plain_se: Float64[np.ndarray, "*question"]
 
@@ -155,6 +168,11 @@ class Controlled:
         half = stdtrit(np.maximum(self.df, 1), 0.5 + check_share(level, "level") / 2) * self.se
         return self.mean - half, self.mean + half
 
+    def scaled(self, factor: ArrayLike) -> Controlled:
+        """Give the estimates times a known factor: A/N, where they are about the A active of N images."""
+        by = np.asarray(factor, dtype=np.float64)
+        return replace(self, mean=by * self.mean, se=by * self.se, plain_se=by * self.plain_se)
+
     def table(self, level: float = 0.95) -> pd.DataFrame:
         """One row a question: mean effect, standard error, interval, images, coefficient, reduction."""
         low, high = self.interval(level)
@@ -167,16 +185,19 @@ class Controlled:
     def __repr__(self) -> str:
         finite = self.reduction[np.isfinite(self.reduction)]
         less = f"{np.median(finite):.1f} times less variance (median)" if finite.size else "no variance left"
-        about = "all images there might be" if self.population is None else f"{self.population:,} images"
-        images = f"{self.n.min():,}" + ("" if self.n.min() == self.n.max() else f" to {self.n.max():,}")
+        about = (
+            "all images there might be"
+            if np.isinf(self.population).any()
+            else f"{_span(self.population)} images"
+        )
         return (
-            f"Controlled: {self.mean.size:,} questions about {about}, exact on {images}, "
-            f"cheap on {self.cheap:,}; {less} than by the exact effects alone"
+            f"Controlled: {self.mean.size:,} questions about {about}, exact on {_span(self.n)}, "
+            f"cheap on {_span(self.cheap)}; {less} than by the exact effects alone"
         )
 
 
 def controlled(
-    pilot: PairMoments, main: PairMoments, cheap: EffectMoments, *, population: int | None = None
+    pilot: PairMoments, main: PairMoments, cheap: EffectMoments, *, population: ArrayLike | None = None
 ) -> Controlled:
     """Estimate mean effects from exact ones on some images and cheap ones on all, without bias.
 
@@ -190,37 +211,36 @@ def controlled(
     is estimated without bias whatever c is; its variance is ``(R/M)**2 (1/n - 1/R) S_d**2`` with S_d**2 the
     variance of e - c g over images: none is left when all images are exact. Where the M images are themselves
     drawn from `population` images, ``(1/M - 1/population) S_e**2`` is added (two-phase sampling, Cochran,
-    ch. 12).
+    ch. 12). With fewer than 3 pilot images c is 0; with fewer than 2 main ones, and some left, the standard
+    error is infinite.
 
     Parameters
     ----------
     pilot, main : PairMoments
         Of two separate sets of images.
     cheap : EffectMoments
-        The cheap estimate on all images, those of pilot and main among them, the same for all questions.
-    population : int, optional
-        Images that the answer is about: ``int(cheap.n.max())`` for just these. None: all there might ever be.
+        The cheap estimate on all images, those of pilot and main among them.
+    population : int or array of int, optional
+        Images that the answer is about: ``cheap.n`` for just these. None: all there might ever be.
 
     Raises
     ------
     ArgumentError
-        If the pilot has fewer than 3 images or the main part fewer than 2, the shapes differ, or there are
-        fewer cheap estimates than exact effects.
+        If the shapes differ, or there are fewer cheap estimates than exact effects.
     """
     total = _check_parts(pilot, main, cheap)
-    size = check_population(population, total)
     c = pilot.coefficient
     rest = total - pilot.n
     mean_rest = (total * cheap.mean - pilot.n * pilot.cheap.mean) / np.maximum(rest, 1)
     residual = main.residual(c)
-    share = rest / total
+    share = rest / np.maximum(total, 1)
     mean = (1 - share) * pilot.exact.mean + share * (c * mean_rest + residual.mean)
-    missing = share * share * np.maximum(1 / main.n - 1 / np.maximum(rest, 1), 0.0)
-    return _result(mean, missing, residual, pilot.merge(main), total, size, c)
+    inner = share * residual.se(rest)
+    return _result(mean, inner, residual, pilot.merge(main), total, population, c)
 
 
 def controlled_both_ways(
-    first: PairMoments, second: PairMoments, cheap: EffectMoments, *, population: int | None = None
+    first: PairMoments, second: PairMoments, cheap: EffectMoments, *, population: ArrayLike | None = None
 ) -> Controlled:
     """Use each part as pilot of the other, so that no exact effect is spent on the coefficient.
 
@@ -231,57 +251,55 @@ def controlled_both_ways(
 
     Parameters and errors as for `controlled`.
     """
+    total = _check_parts(first, second, cheap)
     one = controlled(first, second, cheap, population=population)
     two = controlled(second, first, cheap, population=population)
-    total = int(np.max(cheap.n))
     n = first.n + second.n
-    weight = second.n / n
+    weight = second.n / np.maximum(n, 1)
     by_first, by_second = second.residual(one.coefficient), first.residual(two.coefficient)
     # Each part's squares are about its own mean: one degree of freedom goes with each.
-    squares = by_first.squares + by_second.squares
-    pooled = EffectMoments(n - 1, by_first.mean, squares)
+    pooled = EffectMoments(np.maximum(n - 1, 0), by_first.mean, by_first.squares + by_second.squares)
     mean = weight * one.mean + (1 - weight) * two.mean
     c = weight * one.coefficient + (1 - weight) * two.coefficient
-    missing = np.maximum(1 / n - 1 / total, 0.0)
-    return _result(mean, missing, pooled, first.merge(second), total, one.population, c)
+    inner = spread_of_mean(pooled.sd, n, total)
+    return _result(mean, inner, pooled, first.merge(second), total, population, c)
 
 
 def _result(
     mean: Float64[np.ndarray, "*question"],
-    missing: Float64[np.ndarray, "*question"],
+    inner: Float64[np.ndarray, "*question"],
     residual: EffectMoments,
     both: PairMoments,
-    total: int,
-    population: int | None,
+    total: Int64[np.ndarray, "*question"],
+    population: ArrayLike | None,
     c: Float64[np.ndarray, "*question"],
 ) -> Controlled:
-    """Put the two phases' variances together."""
-    outer = 1 / total - (0.0 if population is None else 1 / population)
-    variance = missing * residual.variance + outer * both.exact.variance
+    """Put the two phases' variances together; what cannot be known is infinite."""
+    outer = spread_of_mean(both.exact.sd, total, population)
+    se = np.sqrt(inner * inner + outer * outer)
+    size = check_population(population, total)
     plain = both.exact.se(population)
-    return Controlled(mean, np.sqrt(variance), residual.df, both.n, total, population, c, plain)
+    return Controlled(mean, np.where(np.isnan(se), np.inf, se), residual.df, both.n, total, size, c, plain)
 
 
-def _check_parts(pilot: PairMoments, main: PairMoments, cheap: EffectMoments) -> int:
+def _check_parts(
+    pilot: PairMoments, main: PairMoments, cheap: EffectMoments
+) -> Int64[np.ndarray, "*question"]:
     shapes = {pilot.n.shape, main.n.shape, cheap.n.shape}
     if len(shapes) > 1:
         raise ArgumentError(f"pilot, main and cheap must have one shape, got {sorted(shapes)}")
     if not pilot.n.size:
         raise ArgumentError("there must be one question or more, got none")
-    if pilot.n.min() < LEAST or main.n.min() < 2:
+    exact = pilot.n + main.n
+    if (exact > cheap.n).any():
+        worst = int((exact - cheap.n).argmax())
         raise ArgumentError(
-            f"the pilot needs {LEAST} images or more and the main part 2, "
-            f"got {int(pilot.n.min())} and {int(main.n.min())}"
+            f"{int(exact.flat[worst]):,} exact effects but cheap estimates on {int(cheap.n.flat[worst]):,} "
+            "images: the cheap estimate must be on all images"
         )
-    total = int(cheap.n.max())
-    if int(cheap.n.min()) != total:
-        raise ArgumentError(
-            "the cheap estimate must be on the same images for all questions, "
-            f"got {int(cheap.n.min()):,} to {total:,} images"
-        )
-    if int((pilot.n + main.n).max()) > total:
-        raise ArgumentError(
-            f"{int((pilot.n + main.n).max()):,} exact effects but cheap estimates on {total:,} images: "
-            "the cheap estimate must be on all images"
-        )
-    return total
+    return cheap.n
+
+
+def _span(values: ArrayLike) -> str:
+    low, high = int(np.min(values)), int(np.max(values))
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -36,15 +36,11 @@ def controlled_looks(
     level, questions, tuned_at, first
         As for `asymptotic_half_width`; `tuned_at` and `first` count main images.
     """
-    now = controlled(pilot, main, cheap, population=int(cheap.n.max()))
+    now = controlled(pilot, main, cheap, population=cheap.n)
     rest = now.cheap - pilot.n
     sd = main.residual(now.coefficient).sd
-    half = np.empty(now.mean.shape)
-    for size in np.unique(rest):
-        chosen = rest == size
-        half[chosen] = asymptotic_half_width(
-            sd[chosen], main.n[chosen], level=level, questions=questions, population=int(size),
-            tuned_at=tuned_at, first=first,
-        )  # fmt: skip
-    half = rest / now.cheap * half
+    half = asymptotic_half_width(
+        sd, main.n, level=level, questions=questions, population=rest, tuned_at=tuned_at, first=first
+    )
+    half = rest / np.maximum(now.cheap, 1) * half
     return now.mean - half, now.mean + half

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
-from causal_widget.effects.statistics.checks import Array, check_share, check_whole
+from causal_widget.effects.statistics.checks import Array, check_population, check_share, check_whole
 from causal_widget.effects.statistics.control import Controlled
 from causal_widget.effects.statistics.corrections import corrected, harmonic
 from causal_widget.effects.statistics.minimum import minimum_effect
@@ -127,10 +127,11 @@ def verdicts(
     fdr: float = 0.05,
     correction: str = "bh",
     level: float = 0.95,
-    population: int | None = None,
+    population: ArrayLike | None = None,
     selection: EffectMoments | Controlled | None = None,
     asked: ArrayLike | None = None,
     least: int = LEAST_IMAGES,
+    images: ArrayLike | None = None,
     names: Sequence[str] = (),
 ) -> Verdicts:
     """Judge every question by paired tests against a least effect.
@@ -171,6 +172,8 @@ def verdicts(
         Questions to ask, chosen without a look at `found`; the others stay undecided and are not counted.
     least : int
         Fewer images than these give no verdict.
+    images : int or array of int, optional
+        Images looked at, where `found` is about the active ones among them. None: ``found.n``.
     names : sequence of str
         One a question.
 
@@ -190,7 +193,8 @@ def verdicts(
     raw = _three_tests(one, sign, margin)
     allowed = _allowed(raw.shape, selection, population, sign, margin, asked)
     kind = np.where(allowed, raw, 2.0).argmin(axis=0)
-    raw = np.where(allowed, np.where(one.n < enough, 1.0, raw), np.nan)
+    few = (one.n if images is None else np.asarray(images)) < enough
+    raw = np.where(allowed, np.where(few, 1.0, raw), np.nan)
     fixed = np.stack([corrected(p, correction) for p in raw])
     best, best_fixed = (np.take_along_axis(x, kind[None], axis=0)[0] for x in (raw, fixed))
     decided = best_fixed <= rate
@@ -210,24 +214,25 @@ class _Estimate:
     se: Array
     df: Array
     n: NDArray[np.int64]
-    population: int | None
+    population: Array
 
     @property
     def whole(self) -> NDArray[np.bool_]:
         """Whether nothing is left to measure."""
-        return np.full(self.n.shape, False) if self.population is None else self.n >= self.population
+        return np.asarray(self.n >= self.population)
 
     @property
     def sd(self) -> Array:
         """Standard deviation an image that `se` would come from."""
-        left = 1 / np.maximum(self.n, 1) - (0.0 if self.population is None else 1 / self.population)
+        left = 1 / np.maximum(self.n, 1) - 1 / np.maximum(self.population, 1)
         return np.where(left > 0, self.se / np.sqrt(np.where(left > 0, left, 1.0)), 0.0)
 
 
-def _estimate(found: EffectMoments | Controlled, population: int | None) -> _Estimate:
+def _estimate(found: EffectMoments | Controlled, population: ArrayLike | None) -> _Estimate:
     if isinstance(found, Controlled):
         return _Estimate(found.mean, found.se, found.df, found.n, found.population)
-    return _Estimate(found.mean, found.se(population), found.df, found.n, population)
+    size = check_population(population, found.n)
+    return _Estimate(found.mean, found.se(population), found.df, found.n, size)
 
 
 def _three_tests(one: _Estimate, sign: Array, margin: Array) -> Array:
@@ -253,7 +258,7 @@ def _ratio(difference: Array, se: Array) -> Array:
 def _allowed(
     shape: tuple[int, ...],
     selection: EffectMoments | Controlled | None,
-    population: int | None,
+    population: ArrayLike | None,
     sign: Array,
     margin: Array,
     asked: ArrayLike | None,
@@ -289,10 +294,11 @@ def _needed(one: _Estimate, sign: Array, margin: Array, threshold: Array, least:
     distance = np.abs(np.abs(sign * one.mean) - margin)
     quantile = ndtri(1 - threshold) + ndtri(POWER)
     sd = np.where(np.isfinite(one.sd), one.sd, np.inf)
-    more = np.maximum(images_needed(sd, distance, quantile, one.population), one.n + 1.0)
+    alone = images_needed(sd, distance, quantile, None)
+    with np.errstate(divide="ignore"):
+        more = np.maximum(1 / (1 / alone + 1 / np.maximum(one.population, 1)), one.n + 1.0)
     more = np.where(sd == 0, np.maximum(more, np.ceil(1 / threshold)), more)  # p is at least 1 / (n + 1)
-    most = np.inf if one.population is None else one.population
-    return np.asarray(np.minimum(np.maximum(more, least), most))
+    return np.asarray(np.ceil(np.minimum(np.maximum(more, least), one.population)))
 
 
 def _sign(worse: ArrayLike, shape: tuple[int, ...]) -> Array:

@@ -112,7 +112,7 @@ def test_bad_input() -> None:
         EffectMoments.of([[1.0], [np.nan]])
     with pytest.raises(ArgumentError, match=r"\(3,\) and \(2,\)"):
         m.merge(EffectMoments.empty((2,)))
-    with pytest.raises(ArgumentError, match="from 10"):
+    with pytest.raises(ArgumentError, match="no less than the images measured"):
         m.se(population=9)
     with pytest.raises(ArgumentError, match=r"bool of shape \(3,\)"):
         m.update(effects(2, 1), where=[0, 1, 0])

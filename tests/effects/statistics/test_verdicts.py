@@ -175,6 +175,14 @@ def test_the_winners_effect_is_not_exaggerated() -> None:
     assert np.mean(other) == pytest.approx(0.1, abs=0.1)
 
 
+def test_images_looked_at_count_for_rarely_active_units() -> None:
+    """Active on 8 of 300 images, all 8 measured: certain. The same 8 as all there is: too few to say."""
+    active = EffectMoments.of(effects(np.array([1.0]), n=8)).scaled(8 / 300)
+    options = {"worse": 1, "min_effect": 0.1, "population": np.array([8])}
+    assert verdicts(active, images=300, **options).verdict.tolist() == ["neutral"]
+    assert verdicts(active, **options).verdict.tolist() == ["undecided"]
+
+
 def test_only_some_asked() -> None:
     x = effects(np.array([1.0, 1.0, 0.0]))
     found = judged(x, asked=np.array([True, False, True]))
