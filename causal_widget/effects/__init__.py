@@ -4,24 +4,30 @@ from causal_widget.effects.cutting import CutModel, WholeModel, refuse_batch_dep
 from causal_widget.effects.effect import ClassEffect, Effect
 from causal_widget.effects.effects import Effects
 from causal_widget.effects.forward import for_each_setting, in_halves, sizes_said
+from causal_widget.effects.outcomes import OUTCOMES, Outcome, outcome, outcomes, outcomes_table
 from causal_widget.effects.plan import EffectPlan, plan_effects
 from causal_widget.effects.running import effect_of, evaluate
 from causal_widget.responses.evaluation import Evaluation
 from causal_widget.responses.paired import Paired, paired
 
 __all__ = [
+    "OUTCOMES",
     "ClassEffect",
     "CutModel",
     "Effect",
     "EffectPlan",
     "Effects",
     "Evaluation",
+    "Outcome",
     "Paired",
     "WholeModel",
     "effect_of",
     "evaluate",
     "for_each_setting",
     "in_halves",
+    "outcome",
+    "outcomes",
+    "outcomes_table",
     "paired",
     "plan_effects",
     "refuse_batch_dependent",
