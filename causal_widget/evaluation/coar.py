@@ -18,6 +18,7 @@ __all__ = ["LAMBDAS", "Coar", "coar_of", "ridge_of"]
 
 LAMBDAS = np.logspace(-1, 4, 16)
 FOLDS = 5
+FEWEST_SETS = 10
 OUTCOMES = ("true", "margin")
 
 
@@ -105,6 +106,21 @@ def _path(
     return found
 
 
+def checked_sets(n_masks: object) -> int:
+    """Give the number of random sets.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no whole number from 10: each of 5 folds needs some.
+    """
+    if not isinstance(n_masks, int) or isinstance(n_masks, bool) or n_masks < FEWEST_SETS:
+        raise ArgumentError(
+            f"COAR needs a whole number of random sets, {FEWEST_SETS} or more, got {n_masks!r:.80}"
+        )
+    return n_masks
+
+
 def coar_of(
     truth: Truth,
     *,
@@ -143,8 +159,9 @@ def coar_of(
     Shah, Ilyas and Madry 2024, "Decomposing and Editing Predictions by Modeling Model Computation",
     arXiv:2404.11534.
     """
-    if n_masks < 10 or not 0 < fraction < 1:
-        raise ArgumentError(f"COAR needs 10 sets or more of a share in 0 .. 1, got {n_masks} of {fraction}")
+    if not 0 < fraction < 1:
+        raise ArgumentError(f"COAR's sets are of a share between 0 and 1 of all units, got {fraction!r:.80}")
+    n_masks = checked_sets(n_masks)
     # Not the seed of the truth's own sets: the regression must not have seen what it is judged on.
     masks = Kind(f"COAR {fraction}", "network", fraction).draw(truth.graph, n_masks, check_seed(seed))
     logits = answers_under(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from causal_widget.errors import ArgumentError, UnknownNameError, check_seed, nearest
+from causal_widget.evaluation.coar import checked_sets
 from causal_widget.evaluation.foreseen import Foreseen, scored
 from causal_widget.evaluation.kinds import KINDS
 from causal_widget.evaluation.methods import METHODS, Bench
@@ -107,7 +108,17 @@ class Fidelity:
         return wide
 
     def joined(self, *foreseen: Foreseen) -> Fidelity:
-        """Give the same with more methods' answers to the same interventions, judged by the same truth."""
+        """Give the same with more methods' answers to the same interventions, judged by the same truth.
+
+        Raises
+        ------
+        ArgumentError
+            If a method of that name is there already.
+        """
+        names = [*self.methods, *(one.method for one in foreseen)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ArgumentError(f'there is a method "{twice}" already; give the new one another name')
         more = tuple(score for one in foreseen for score in scored(self.truth, one))
         notes = {one.method: one.note for one in foreseen if one.note}
         return Fidelity(self.truth, self.scores + more, self.skipped, {**self.notes, **notes})
@@ -195,7 +206,7 @@ def fidelity(
         Random sets that COAR is fitted on.
     budget : int
         Forward passes (images times sets) that a method may cost: leave-one-out and COAR are judged on as
-        many images as it allows, and left out, saying so, below 8.
+        many images as it allows, and left out, saying so, below 8 (or all images, where there are fewer).
     fractions, passes
         Of the local equations, as for `local_coefficients`.
     site, graph
@@ -211,10 +222,13 @@ def fidelity(
     ------
     UnknownNameError
         If a method, kind or site does not exist.
+    ArgumentError
+        If a number is out of range.
     OrderError
         If the causal model has no network attached.
     """
     chosen, told = _checked_methods(methods), progress or Progress()
+    most, sets, seed = _checked_budget(budget), checked_sets(coar_masks), check_seed(seed)
     true = truth
     if true is None:
         where = site or (scm.site if scm is not None else "activation")
@@ -222,7 +236,7 @@ def fidelity(
             model, _graph(scm, graph, model, loader), loader, kinds=kinds, images=images, n_masks=n_masks,
             site=where, seed=seed, device=device, progress=told,
         )  # fmt: skip
-    bench = Bench(true, scm, _checked_budget(budget), coar_masks, check_seed(seed), told, fractions, passes)
+    bench = Bench(true, scm, most, sets, seed, told, fractions, passes)
     found, skipped = [], {}
     for name in chosen:
         told.check()

@@ -13,6 +13,7 @@ from causal_widget.evaluation.foreseen import Foreseen, from_logits
 from causal_widget.evaluation.kinds import hidden_layers
 from causal_widget.evaluation.local_changes import PAIR, local_changes, outcomes_for
 from causal_widget.evaluation.truth import Truth, answers_under
+from causal_widget.guard import bare
 from causal_widget.jobs import Progress
 from causal_widget.scm.local import FRACTIONS, PASSES, LocalCoefficients, local_coefficients
 from causal_widget.scm.local.contexts import checked_contexts
@@ -51,9 +52,13 @@ class Bench:
     fractions: object = FRACTIONS
     passes: object = PASSES
 
-    def affordable(self, cost: int) -> int:
-        """How many images a method of that many forward passes an image may be judged on."""
-        return min(self.truth.n_images, self.budget // cost)
+    def affordable(self, cost: int) -> int | str:
+        """On how many images a method of that many forward passes each may be judged, or why on none."""
+        fewest = min(FEWEST, self.truth.n_images)
+        n = min(self.truth.n_images, self.budget // cost)
+        if n < fewest:
+            return f"{cost:,} forward passes an image; give a budget of {fewest * cost:,} or more"
+        return n
 
 
 def _no_change(bench: Bench) -> Foreseen:
@@ -155,8 +160,8 @@ def _measured(bench: Bench, method: str, fractions: object, passes: object) -> F
     backward = truth.logits.shape[1] if outcomes_for(truth.logits.shape[1]) == "all" else len(PAIR)
     cost = sum(checked_contexts(fractions, passes, units).passes) * (1 + 2 * backward)
     n = bench.affordable(cost)
-    if n < min(FEWEST, truth.n_images):
-        return f"{cost:,} forward passes an image; give a budget of {FEWEST * cost:,} or more"
+    if isinstance(n, str):
+        return n
     return by_local(
         truth, images=n, fractions=fractions, passes=passes, seed=bench.seed, method=method,
         progress=bench.progress,
@@ -167,8 +172,8 @@ def _leave_one_out(bench: Bench) -> Foreseen | str:
     truth = bench.truth
     units = sum(layer.units for layer in hidden_layers(truth.graph))
     n = bench.affordable(units)
-    if n < FEWEST:
-        return f"{units:,} forward passes an image; give a budget of {FEWEST * units:,} or more"
+    if isinstance(n, str):
+        return n
     singles = np.eye(units, dtype=bool)
     after = answers_under(
         truth.model,
@@ -205,9 +210,9 @@ def _weight_norm(bench: Bench) -> Foreseen | str:
 
 
 def _norms(truth: Truth) -> Float64[np.ndarray, " unit"] | None:
-    found = []
+    network, found = bare(truth.model), []
     for layer in hidden_layers(truth.graph):
-        module = truth.model.get_submodule(layer.module)
+        module = network.get_submodule(layer.module)
         weight = getattr(module, "weight", None)
         if weight is None:
             return None
@@ -234,9 +239,8 @@ def _controlled(bench: Bench) -> Foreseen | str:
 
 def _regression(bench: Bench, method: str, controlled: bool) -> Foreseen | str:
     truth, n = bench.truth, bench.affordable(bench.coar_masks)
-    if n < FEWEST:
-        least = FEWEST * bench.coar_masks
-        return f"{bench.coar_masks:,} forward passes an image; give a budget of {least:,} or more"
+    if isinstance(n, str):
+        return n
     local = None
     if controlled:
         local = local_coefficients(

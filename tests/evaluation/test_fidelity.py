@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
@@ -233,9 +234,37 @@ def test_every_method_answers_or_says_why_not() -> None:
     assert ticks
     small = fidelity(None, model, pair, images=4, n_masks=2, kinds=("single",), budget=10)
     assert set(small.skipped) == {"equations", "local", "gradient", "leave-one-out", "COAR", "COAR on local"}
-    assert "give a budget of 368 or more" in small.skipped["leave-one-out"]
+    assert "give a budget of 184 or more" in small.skipped["leave-one-out"]
     with pytest.raises(UnknownNameError, match="give a budget"):
         small.score("leave-one-out", "single")
+
+
+def test_every_method_answers_on_a_single_image_within_its_budget() -> None:
+    model, pair = seeded(Residual), labelled(1, 5)
+    found = fidelity(
+        fit(collect(model, labelled(40, 5))), model, pair, n_masks=6, kinds=("layer 30%",), coar_masks=20,
+        budget=1000, fractions=(0, 0.2), passes=2,
+    )  # fmt: skip
+    assert found.skipped == {}
+    assert {score.images for score in found.scores} == {1}
+    assert found.score("leave-one-out", "layer 30%").pearson > 0.5
+
+
+def test_a_model_in_data_parallel_is_judged_as_without(residual: tuple[nn.Module, Truth]) -> None:
+    model, truth = residual
+    pair = (truth.images, torch.from_numpy(truth.labels))
+    options = {"n_masks": 3, "kinds": ("layer 30%",), "methods": ("weight norm", "gradient")}
+    found, expected = (fidelity(None, one, pair, **options) for one in (nn.DataParallel(model), model))
+    pd.testing.assert_frame_equal(found.table(), expected.table())
+
+
+def test_a_method_is_not_joined_twice(residual: tuple[nn.Module, Truth]) -> None:
+    model, truth = residual
+    found = fidelity(None, model, [], truth=truth, methods="gradient")
+    more = by_local(truth, fractions=(0.0,), passes=1, method="gradient")
+    with pytest.raises(ArgumentError, match='"gradient" already'):
+        found.joined(more)
+    assert found.joined(replace(more, method="again")).methods == ("gradient", "again")
 
 
 def test_it_says_itself(residual: tuple[nn.Module, Truth]) -> None:
@@ -267,6 +296,7 @@ def test_it_says_itself(residual: tuple[nn.Module, Truth]) -> None:
         ({"n_masks": 0}, ArgumentError, "n_masks"),
         ({"images": 0}, ArgumentError, "images"),
         ({"budget": -1}, ArgumentError, "budget"),
+        ({"coar_masks": 0}, ArgumentError, "random sets, 10 or more, got 0"),
         ({"seed": 1.5}, ArgumentError, "seed"),
     ],
     ids=str,
