@@ -25,9 +25,14 @@ from causal_widget.responses.split import Split
 from causal_widget.responses.tables import ResponseTable
 from causal_widget.responses.transforms import MapFunction, Transform, get_transform
 
-__all__ = ["PARTS", "Source", "read_responses"]
+__all__ = ["PARTS", "Source", "read_responses", "refuse_shuffling"]
 
 PARTS = ("train", "heldout")
+SHUFFLING = (
+    torch.utils.data.RandomSampler,
+    torch.utils.data.SubsetRandomSampler,
+    torch.utils.data.WeightedRandomSampler,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +248,9 @@ def refuse_shuffling(loader: object, what: str) -> None:
     DataError
         The loader draws its order at random.
     """
-    if isinstance(getattr(loader, "sampler", None), torch.utils.data.RandomSampler):
+    samplers = [getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]
+    samplers.append(getattr(samplers[-1], "sampler", None))
+    if any(isinstance(sampler, SHUFFLING) for sampler in samplers):
         raise DataError(
             f"the loader shuffles, so {what} cannot be found again: an image has another number in every "
             "pass. Collect and read with a loader that does not (shuffle=False)."

@@ -85,10 +85,26 @@ def test_an_empty_part():
     assert found.source.read(part="train").n_images == 10
 
 
-def test_a_shuffling_loader_has_no_parts():
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(images(20), labels(20)), batch_size=5, shuffle=True
-    )
+SHUFFLING = {
+    "shuffle": lambda data: {"batch_size": 5, "shuffle": True},
+    "subset": lambda data: {
+        "batch_size": 5,
+        "sampler": torch.utils.data.SubsetRandomSampler(range(20)),
+    },
+    "weighted": lambda data: {
+        "batch_size": 5,
+        "sampler": torch.utils.data.WeightedRandomSampler([1.0] * 20, 20),
+    },
+    "batches": lambda data: {
+        "batch_sampler": torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 5, False)
+    },
+}
+
+
+@pytest.mark.parametrize("how", SHUFFLING)
+def test_a_shuffling_loader_has_no_parts(how):
+    data = torch.utils.data.TensorDataset(images(20), labels(20))
+    loader = torch.utils.data.DataLoader(data, **SHUFFLING[how](data))
     found = collect(plain(), loader)
     assert found.source.read().n_images == 20
     with pytest.raises(DataError, match="shuffle=False"):

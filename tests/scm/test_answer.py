@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from causal_widget.errors import ArgumentError, OrderError, UnknownNameError
+from causal_widget.errors import ArgumentError, DataError, OrderError, UnknownNameError
 from causal_widget.interventions import Intervention, intervene
 from causal_widget.responses import collect
 from causal_widget.samples import digits
@@ -123,6 +124,46 @@ def test_other_images_or_other_weights_are_measured_anew(images, measurings):
     doubled = scm.do({"conv2": [4]}).change(x)
     assert len(measurings) == 3
     np.testing.assert_allclose(doubled[1:], 2 * first[1:], rtol=1e-4, atol=1e-4)
+
+
+def test_other_statistics_of_batchnorm_are_measured_anew(measurings):
+    conv, norm, last = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3)
+    network = nn.Sequential(conv, norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last).train()
+    x = torch.rand(40, 3, 6, 6)
+    scm = fit(collect(network, x))
+    do = scm.do({scm.graph.names[0]: [0, 1]})
+    first = do.change(x[:3])
+    np.testing.assert_array_equal(do.change(x[:3]), first)
+    assert len(measurings) == 1
+    norm.running_mean.add_(-1)
+    assert not np.allclose(do.change(x[:3]), first)
+    assert len(measurings) == 2
+
+
+def test_held_out_images_that_cannot_be_found_again_are_refused_by_either_answer(demo):
+    data = torch.utils.data.TensorDataset(*(torch.cat(part) for part in zip(*demo.test_loader, strict=True)))
+    loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True)
+    scm = fit(collect(demo.model, loader, max_batches=3))
+    for answer in ("local", "equations", None):
+        with pytest.raises(DataError, match="shuffles"):
+            scm.do({"conv2": [4]}, answer=answer).predict()
+        with pytest.raises(DataError, match="shuffles"):
+            scm.ranking("conv2", answer=answer)
+    assert scm.do({"conv2": [4]}).predict(data.tensors[0][:5]).n == 5
+
+
+def test_without_a_loader_there_are_no_held_out_images_for_either_answer(scm, demo, images):
+    bare = scm.attach(demo.model)
+    for answer in ("local", "equations", None):
+        with pytest.raises(OrderError, match=r"attach\(model, loader\)"):
+            bare.ranking("conv2", answer=answer)
+    assert bare.counterfactual(images[0][0], {"conv2": [4]}).n == 1
+
+
+def test_one_labelled_image_is_refused_with_the_shape_that_is_expected(scm, images):
+    for answer in ("local", "equations"):
+        with pytest.raises(DataError, match="image, channel, height, width"):
+            scm.counterfactual((images[0][0], torch.tensor(3)), {"conv2": [4]}, answer=answer)
 
 
 def test_a_small_set_is_answered_by_the_gradient_alone():

@@ -15,6 +15,7 @@ from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.guard import bare
 from causal_widget.jobs import Progress, bar
 from causal_widget.responses import Source, batches
+from causal_widget.responses.source import refuse_shuffling
 from causal_widget.scm.local.coefficients import LocalCoefficients
 from causal_widget.scm.local.fitting import FRACTIONS, PASSES, local_coefficients
 
@@ -56,14 +57,17 @@ def local_of(
     model
         The causal model; its network must be attached.
     images
-        A tensor of images or a single one, a loader, or None: the held-out images.
+        A tensor of images or a single one, a loader, or None: the held-out images, or all of the loader's
+        where none were held out (nothing is fitted here, so none needs to be kept apart).
     outcomes, fractions, passes, seed, progress
         As for `local_coefficients`.
 
     Raises
     ------
     OrderError
-        If no network is attached.
+        If no network is attached, or one without a loader and no images are given.
+    DataError
+        If the held-out images are asked for, and the loader shuffles.
     ArgumentError
         If responses are given: gradients need the images.
     """
@@ -120,7 +124,10 @@ def _key(model: StructuralCausalModel, images: Any, chosen: tuple[float, ...]) -
     source = model.source
     if source is None:
         return None
-    weights = tuple((one.data_ptr(), one._version) for one in bare(source.model).parameters())
+    network = bare(source.model)
+    # Buffers too: the statistics of BatchNorm are part of what the network answers.
+    parts_of_it = [*network.parameters(), *network.buffers()]
+    weights = tuple((one.data_ptr(), one._version) for one in parts_of_it)
     parts = [images] if isinstance(images, Tensor) else images
     if parts is None:
         return weights, chosen, None
@@ -129,7 +136,7 @@ def _key(model: StructuralCausalModel, images: Any, chosen: tuple[float, ...]) -
     digest = hashlib.sha256()
     for one in parts:
         digest.update(str((tuple(one.shape), one.dtype)).encode())
-        digest.update(one.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(one.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return weights, chosen, digest.hexdigest()
 
 
@@ -145,6 +152,12 @@ class HeldOut:
     """A source's held-out images as a loader; all its images where none were held out."""
 
     def __init__(self, source: Source) -> None:
+        if source.loader is None:
+            raise OrderError(
+                "the network was attached without a loader: attach(model, loader), or give images"
+            )
+        if source.holdout:
+            refuse_shuffling(source.loader, "its held-out images")
         self._source = source
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
