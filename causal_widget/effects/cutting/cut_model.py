@@ -16,6 +16,7 @@ from causal_widget.effects.cutting.carried import size_in_bytes, spec_of
 from causal_widget.effects.cutting.places import Place, find_places, same, seen_by_watch
 from causal_widget.effects.cutting.program import NoCut, Program
 from causal_widget.effects.cutting.region import Region, region_below
+from causal_widget.effects.cutting.reuse import Reuse, reuses
 from causal_widget.effects.cutting.rules import Rule, rule_for
 from causal_widget.effects.cutting.state import CutState
 from causal_widget.errors import DataError, UnsupportedModelError
@@ -51,6 +52,7 @@ class CutModel:
     _specs: Mapping[fx.Node, Any]
     _rules: Mapping[fx.Node, Rule | None]
     _shapes: Mapping[fx.Node, Any]
+    _reuses: Mapping[fx.Node, Reuse]
     _regions: dict[fx.Node, Region | str] = field(default_factory=dict)
 
     @staticmethod
@@ -138,7 +140,7 @@ class CutModel:
         found = {place: region for place, region in regions.items() if isinstance(region, Region)}
         keep = {node for region in found.values() for node in region.needs}
         with guarded(self.model) as guard:
-            state = CutState(self.graph, self.program, self._specs, self._rules, found)
+            state = CutState(self.graph, self.program, self._specs, self._rules, self._reuses, found)
             state.fill(images.to(guard.device, floating_type(self.model)), frozenset(keep))
             try:
                 yield state
@@ -188,7 +190,7 @@ def _cut(model: nn.Module, graph: FilterGraph, images: Tensor) -> CutModel:
     specs = {n: spec_of(two[n], three[n], n in from_images) for n in two}
     rules = {n: rule_for(program, n, two.__getitem__) for n in program.nodes}
     shapes = {n: _only_shape(value) for n, value in two.items()}
-    return CutModel(model, graph, program, found, missing, specs, rules, shapes)
+    return CutModel(model, graph, program, found, missing, specs, rules, shapes, reuses(program, two))
 
 
 def _is_value(value: Any, seen: Tensor | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, fx
@@ -38,6 +39,11 @@ class Region:
     needs: frozenset[fx.Node]
     frees: Mapping[fx.Node, list[fx.Node]]
     bytes_per_item: int
+
+    @cached_property
+    def nodes_set(self) -> frozenset[fx.Node]:
+        """The nodes, to ask whether one is among them."""
+        return frozenset(self.nodes)
 
 
 def region_below(

@@ -13,6 +13,7 @@ from causal_widget.effects.cutting.carried import carry, size_in_bytes
 from causal_widget.effects.cutting.places import Place
 from causal_widget.effects.cutting.program import Program
 from causal_widget.effects.cutting.region import Region
+from causal_widget.effects.cutting.reuse import Reuse
 from causal_widget.effects.cutting.rules import Rule
 from causal_widget.effects.cutting.slices import Items, Slices
 from causal_widget.errors import ArgumentError, OrderError
@@ -42,10 +43,11 @@ class CutState:
         program: Program,
         specs: Mapping[fx.Node, Any],
         rules: Mapping[fx.Node, Rule | None],
+        reuses: Mapping[fx.Node, Reuse],
         regions: Mapping[Place, Region],
     ) -> None:
         self.graph, self.program = graph, program
-        self._specs, self._rules, self._regions = specs, rules, regions
+        self._specs, self._rules, self._reuses, self._regions = specs, rules, reuses, regions
         self._values: dict[fx.Node, Any] | None = None
         self.logits = torch.empty(0)
 
@@ -228,7 +230,11 @@ class _Again:
             followed = rule.follow(self, node)
             if followed is not None:
                 return followed
-        return self.program.call(node, self._whole)
+        reuse = self._state._reuses.get(node)
+        if reuse is None or reuse[0] not in self._region.nodes_set:
+            return self.program.call(node, self._whole)
+        own, function = reuse
+        return function(self._whole(own), *[self._whole(n) for n in node.all_input_nodes if n is not own])
 
     def _whole(self, node: fx.Node) -> Any:
         value = self.value(node)
