@@ -176,12 +176,18 @@ def _weight_norm(module: nn.Module, layer: Layer) -> Array:
 
 def _variance(sources: Sources, layers: tuple[Layer, ...]) -> list[Array]:
     moments = sources.need_collection().train
-    return [np.where(moments.dead(layer.name), 0.0, moments.variance(layer.name)) for layer in layers]
+    alive = [np.where(moments.dead(layer.name), 0.0, moments.variance(layer.name)) for layer in layers]
+    return [_by_unit(values, layer) for values, layer in zip(alive, layers, strict=True)]
 
 
 def _response(sources: Sources, layers: tuple[Layer, ...]) -> list[Array]:
     moments = sources.need_collection().train
-    return [np.abs(moments.mean(layer.name)) for layer in layers]
+    return [_by_unit(np.abs(moments.mean(layer.name)), layer) for layer in layers]
+
+
+def _by_unit(columns: Array, layer: Layer) -> Array:
+    """Sum over the components of each unit, where responses are vectors."""
+    return np.asarray(columns.reshape(layer.units, -1).sum(axis=1))
 
 
 def _random(sources: Sources, layers: tuple[Layer, ...]) -> list[Array]:
@@ -193,8 +199,8 @@ _ALL = (
     Rule("coefficient", "Sum over children of the absolute coefficient.", _coefficient),
     Rule("standardised", "Sum over children of the absolute standardised coefficient.", _standardised),
     Rule("l1", "Sum of the absolute weights of the filter.", _l1),
-    Rule("variance", "Variance of the response.", _variance),
-    Rule("response", "Absolute mean response.", _response),
+    Rule("variance", "Variance of the response; of a vector, the sum over its components.", _variance),
+    Rule("response", "Absolute mean response; of a vector, the sum over its components.", _response),
     Rule("random", "Uniform random numbers from a seed.", _random),
 )
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in _ALL}

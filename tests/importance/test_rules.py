@@ -74,6 +74,20 @@ def test_variance_and_response_are_those_of_the_moments(made):
     np.testing.assert_allclose(response, train.mean("stem") / train.mean("stem").sum())
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_vector_valued_responses_give_a_share_to_every_unit(rule):
+    model = residual()
+    collection = collect(model, batches_of(60, 30), transform="grid")
+    made = {"graph": collection.graph, "scm": fit(collection), "collection": collection, "model": model}
+    for name, values in importance(rule, **made).items():
+        assert values.shape == (collection.graph.layer(name).units,)
+    train = collection.train
+    expected = {"variance": train.variance("stem"), "response": np.abs(train.mean("stem"))}
+    if rule in expected:
+        whole = [sum(expected[rule][4 * unit : 4 * unit + 4]) for unit in range(8)]
+        np.testing.assert_allclose(importance(rule, **made)["stem"], np.array(whole) / sum(whole))
+
+
 def test_random_comes_from_the_seed_alone(made):
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     one, two = (importance("random", graph=made["graph"], seed=4) for _ in range(2))
