@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from causal_widget.errors import OrderError
+from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.importance import RULES
+from causal_widget.scm import StructuralCausalModel
 from causal_widget.widget.strength import quantised, weight_norms
 
 T = TypeVar("T")
@@ -95,6 +96,10 @@ class Store:
             return dict(self._explainer.importance(rule))
         except OrderError:
             return {}
+        except ArgumentError:
+            if self.linear_scm is None:  # equations without coefficients: rules by coefficient say nothing
+                return {}
+            raise
 
     def ranks(self, rule: str, layer: str) -> np.ndarray[Any, Any] | None:
         """Give the rank of each unit of a layer, 1 for the most important."""
@@ -107,13 +112,19 @@ class Store:
         return ranks
 
     @property
+    def linear_scm(self) -> StructuralCausalModel | None:
+        """The causal model where all its equations have coefficients, else None."""
+        scm = self._explainer.scm
+        return scm if scm is not None and all(one.linear for one in scm.equations.values()) else None
+
+    @property
     def edge_source(self) -> str:
-        """``"coefficient"`` once there are equations, ``"weight"`` before."""
-        return "weight" if self._explainer.scm is None else "coefficient"
+        """``"coefficient"`` once there are linear equations, else ``"weight"``."""
+        return "weight" if self.linear_scm is None else "coefficient"
 
     def strengths(self, wiring: int) -> np.ndarray[Any, Any]:
         """Give the strength of every edge of a wiring, shape (target unit, source unit)."""
-        graph, scm = self._explainer.graph, self._explainer.scm
+        graph, scm = self._explainer.graph, self.linear_scm
         one = graph.wirings[wiring]
         if scm is None:
             make = partial(weight_norms, self._explainer.model, graph, one)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import r2_score
+from sklearn.tree import DecisionTreeRegressor
 from torch import nn
 
 from causal_widget.explainer import CausalCNNExplainer
+from causal_widget.responses import collect
+from causal_widget.scm import fit
 
 from .conftest import Page
 
@@ -111,6 +115,49 @@ def test_vector_responses_count_a_unit_once(make, demo):
     answer = page.ask("equation", layer="conv2", unit=7)
     assert answer.result["equation"]["components"] == 2
     assert len(answer.arrays["points"]) > 50
+
+
+def in_one_corner(maps):
+    """Two components, of which the second is the same for every image."""
+    return torch.stack([maps.mean((2, 3)), torch.ones_like(maps[:, :, 0, 0])], dim=2)
+
+
+def test_a_component_that_never_changes_is_no_dead_unit(make, demo):
+    explainer = CausalCNNExplainer(demo.model, device="cpu")
+    explainer.collect_data(demo.test_loader, in_one_corner)
+    scm = explainer.learn_structural_equations()
+    page = Page(make(explainer, demo.test_loader))
+    known = page.ask("equations")
+    layer = known.result["known"]["layers"][0]
+    assert layer["layer"] == "conv2"
+    assert layer["dead"] == 0
+    np.testing.assert_allclose(known.arrays["r2"][:16], scm["conv2"].r2[::2], rtol=1e-5)
+    for op in ("unit", "equation"):
+        found = page.ask(op, layer="conv2", unit=9).result
+        found = found.get("equation", found)
+        assert found["r2"] == pytest.approx(scm["conv2"].r2[18])
+        assert not any(note.startswith("dead") for note in found["notes"])
+    shown = page.ask("unit", layer="conv2", unit=9).result["response"]
+    train = explainer.collection.train
+    assert shown["mean"] == pytest.approx((train.mean("conv2")[18] + 1) / 2, abs=1e-6)
+    assert shown["sd"] == pytest.approx(np.sqrt(train.variance("conv2")[18] / 2), abs=1e-6)
+
+
+def test_equations_without_coefficients_leave_weights_on_the_edges(make, demo):
+    explainer = CausalCNNExplainer(demo.model, device="cpu")
+    collection = explainer.collect_data(demo.test_loader)
+    page = Page(make(explainer, demo.test_loader))
+    before = page.ask("unit", layer="conv2", unit=3).result
+    raw = collect(demo.model, demo.test_loader, graph=collection.graph, raw=True)
+    explainer.scm = fit(raw, DecisionTreeRegressor(max_depth=2))
+    assert not explainer.scm["conv2"].linear
+    after = page.ask("unit", layer="conv2", unit=3).result
+    assert after["source"] == "weight"
+    assert after["parents"] == before["parents"]
+    assert set(after["importance"]) == {"l1", "variance", "response"}
+    assert after["r2"] == pytest.approx(explainer.scm["conv2"].r2[3])
+    assert page.ask("equation", layer="conv2", unit=3).result["equation"]["linear"] is False
+    assert page.ask("predict", ablated={"conv2": [3]}).result["predicted"] is not None
 
 
 @pytest.mark.parametrize(

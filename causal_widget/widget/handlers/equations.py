@@ -18,6 +18,7 @@ N_POINTS = 600
 Array = np.ndarray[Any, Any]
 UNCOLLECTED = "nothing is collected yet"
 NO_PARENTS = "its units read the image itself, so they have no equation"
+DEAD = "dead: its response is the same for every image"
 NOT_KEPT = "the explainer keeps no raw responses (keep_responses=False)"
 
 
@@ -36,7 +37,7 @@ def equations(backend: Backend, task: Task) -> Reply:
                 "layer": name,
                 "units": len(per_unit[0]),
                 "parents": int(one.n_parents.max(initial=0)),
-                "dead": int(np.isnan(per_unit[0]).sum()),
+                "dead": sum(is_dead(scm, name, number) for number in range(one.n_units)),
                 "notes": list(one.notes),
             }
         )
@@ -68,23 +69,24 @@ def equation(backend: Backend, task: Task) -> Reply:
 def _equation(scm: StructuralCausalModel, layer: str, number: int) -> dict[str, Any]:
     one = scm.equations[layer]
     notes = list(one.notes)
-    if _is_dead(scm, layer, number):
-        notes.insert(0, "dead: its response is the same for every image")
+    if is_dead(scm, layer, number):
+        notes.insert(0, DEAD)
     return {
         "estimator": scm.estimator,
         "linear": one.linear,
         "components": scm.components[layer],
-        "dead": _is_dead(scm, layer, number),
+        "dead": is_dead(scm, layer, number),
         "notes": notes,
         "parents": _parents(scm, layer, number) if one.linear else [],
-        "nParents": _of(scm, layer, number, one.n_parents),
-        "r2": _of(scm, layer, number, one.r2),
-        "heldoutR2": _of(scm, layer, number, one.heldout_r2),
+        "nParents": of_unit(scm, layer, number, one.n_parents),
+        "r2": of_unit(scm, layer, number, one.r2),
+        "heldoutR2": of_unit(scm, layer, number, one.heldout_r2),
         **_quality(scm, layer, number),
     }
 
 
-def _is_dead(scm: StructuralCausalModel, layer: str, number: int) -> bool:
+def is_dead(scm: StructuralCausalModel, layer: str, number: int) -> bool:
+    """Say whether all components of a unit's response are the same for every image."""
     components = scm.components[layer]
     return set(range(number * components, (number + 1) * components)) <= set(scm.equations[layer].dead)
 
@@ -95,7 +97,7 @@ def _quality(scm: StructuralCausalModel, layer: str, number: int) -> dict[str, A
     wanted = {"mse": "mse", "relativeMse": "relative_mse", "condition": "condition", "penalty": "penalty"}
     values = {key: getattr(one, name, None) for key, name in wanted.items()}
     return {
-        key: None if value is None else _of(scm, layer, number, np.asarray(value))
+        key: None if value is None else of_unit(scm, layer, number, np.asarray(value))
         for key, value in values.items()
     }
 
@@ -141,11 +143,15 @@ def _length(part: Array) -> Array:
 
 
 def _by_unit(scm: StructuralCausalModel, layer: str, rows: Array) -> Array:
-    """Give the mean over the components of each unit."""
-    return np.asarray(np.reshape(rows, (-1, scm.components[layer])).mean(axis=1, dtype=np.float64))
+    """Give the mean over the components of each unit that have the number; NaN where none has."""
+    parts = np.asarray(rows, dtype=np.float64).reshape(-1, scm.components[layer])
+    known = ~np.isnan(parts)
+    found = np.where(known, parts, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return np.asarray(np.where(known.any(axis=1), found, np.nan))
 
 
-def _of(scm: StructuralCausalModel, layer: str, number: int, rows: Array) -> float | None:
+def of_unit(scm: StructuralCausalModel, layer: str, number: int, rows: Array) -> float | None:
+    """Give a number that a layer's equations have for each row, of one unit."""
     if rows.ndim == 0:
         return float(rows)
     return float(_by_unit(scm, layer, rows)[number])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causal_widget.widget.handlers.equations import DEAD, is_dead, of_unit
 from causal_widget.widget.protocol import Reply
 from causal_widget.widget.store import SHOWN_RULES
 from causal_widget.widget.strength import kernel_picture, weight_of
@@ -57,21 +58,24 @@ def _response(backend: Backend, layer: str, number: int) -> dict[str, float] | N
     collection = backend.explainer.collection
     if collection is None or not collection.train.count:
         return None
-    mean, variance = collection.train.mean(layer)[number], collection.train.variance(layer)[number]
-    return {"mean": float(mean), "sd": float(np.sqrt(variance))}
+    k = collection.components[layer]
+    columns = slice(number * k, (number + 1) * k)
+    mean, variance = (read(layer)[columns] for read in (collection.train.mean, collection.train.variance))
+    # of a vector the mean over its components, and the root of their mean variance
+    return {"mean": float(mean.mean()), "sd": float(np.sqrt(variance.mean()))}
 
 
 def _equation(backend: Backend, layer: str, number: int) -> dict[str, Any]:
     scm = backend.explainer.scm
     equations = None if scm is None else scm.equations.get(layer)
-    if equations is None:
+    if scm is None or equations is None:
         return {"r2": None, "heldoutR2": None, "notes": []}
     notes = list(equations.notes)
-    if number in equations.dead:
-        notes.insert(0, "dead: its response is the same for every image")
+    if is_dead(scm, layer, number):
+        notes.insert(0, DEAD)
     return {
-        "r2": float(equations.r2[number]),
-        "heldoutR2": float(equations.heldout_r2[number]),
+        "r2": of_unit(scm, layer, number, equations.r2),
+        "heldoutR2": of_unit(scm, layer, number, equations.heldout_r2),
         "notes": notes,
     }
 
@@ -87,7 +91,7 @@ def _relatives(backend: Backend, layer: str, number: int, *, parents: bool) -> l
 
 
 def _strongest(backend: Backend, i: int, number: int, parents: bool) -> list[dict[str, Any]]:
-    wiring, scm = backend.explainer.graph.wirings[i], backend.explainer.scm
+    wiring, scm = backend.explainer.graph.wirings[i], backend.store.linear_scm
     other = wiring.source if parents else wiring.target
     across = (number, slice(None)) if parents else (slice(None), number)
     if scm is None:
