@@ -181,6 +181,7 @@ def plan_effects(
     work = Sweep(
         network, loader, graph, chosen, action, site, asked, place, max_batches,
         entries.cut, entries.whole, costs.images, costs.groups(entries.cut, budget), costs.items,
+        costs.channels_last,
     )  # fmt: skip
     return _plan(work, entries, costs, count_images(loader, max_batches))
 

@@ -59,6 +59,8 @@ class Sweep:
         Layers that share one run without a change; those in no group run as a whole.
     items : mapping of layer name to int
         Pairs of unit and image in one batch: fixed, so that a second run gives the same bits.
+    channels_last : bool
+        Whether the channels of a pixel lie side by side in memory.
     """
 
     model: nn.Module
@@ -75,6 +77,7 @@ class Sweep:
     images: int
     groups: tuple[tuple[str, ...], ...]
     items: Mapping[str, int]
+    channels_last: bool = False
 
     def place(self, layer: str) -> tuple[str, str]:
         """Layer and site where its change enters."""
@@ -169,7 +172,8 @@ def _part(found: _Found, part: Batch) -> None:
     work, counted = found.work, False
     for group in work.groups:
         assert work.cut is not None
-        with work.cut.run(part.images, [work.place(layer) for layer in group]) as state:
+        places = [work.place(layer) for layer in group]
+        with work.cut.run(part.images, places, channels_last=work.channels_last) as state:
             counted = counted or _count_before(found, state, part)
             for layer in group:
                 _layer(found, state, layer, part)

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from causal_widget.effects.cutting import CutModel, Pace, single_effects
+from causal_widget.effects.plan import plan_effects
+from causal_widget.effects.sweep import Sweep
 from causal_widget.graph import FilterGraph, Layer, trace, watch
 from causal_widget.guard import guarded
 from causal_widget.interventions import Intervention, Lever
 from tests.benchmarks import harness
 
 FILTERS = 4
-ITEMS = {"ResNet-32": 32, "VGG-19-BN": 32, "ResNet-18, 64 x 64": 32}
 IMAGES = {"ResNet-32": 64, "VGG-19-BN": 32, "ResNet-18, 64 x 64": 32}
 
 
@@ -34,6 +35,7 @@ def measure(name: str) -> dict[str, object]:
     graph = trace(model, images[:1])
     cut = CutModel.of(model, graph)
     assert isinstance(cut, CutModel), cut
+    plan = plan_effects(model, [images], graph=graph).sweep
     loop, (_, ours) = 0.0, timed(lambda: kept_everywhere(cut, images))
     worst, alive, rounding = 0.0, [], 0.0
     for layer in graph.hidden_conv_layers:
@@ -41,7 +43,7 @@ def measure(name: str) -> dict[str, object]:
         began = time.process_time()
         expected = looped(model, graph, layer, units, images)
         loop += (time.process_time() - began) * layer.units / FILTERS
-        got, base, share, seconds = swept(cut, layer, units, images, name)
+        got, base, share, seconds = swept(cut, layer, units, images, plan)
         ours += seconds * layer.units / FILTERS
         scale = float((expected - base).abs().max())
         worst = max(worst, float((got - expected).abs().max()) / scale)
@@ -54,6 +56,7 @@ def measure(name: str) -> dict[str, object]:
         "loop s": loop,
         "ours s": ours,
         "times faster": loop / ours,
+        "channels last": plan.channels_last,
         "run of pairs": float(np.mean(alive)),
         "largest error / effect": worst,
         "largest error / logit": rounding,
@@ -69,7 +72,7 @@ def in_double(model: nn.Module, graph: FilterGraph, images: Tensor) -> float:
     for layer in graph.hidden_conv_layers[::4]:
         units = [0, layer.units - 1]
         expected = looped(model, graph, layer, units, images)
-        got, base, _, _ = swept(cut, layer, units, images, "")
+        got, base, _, _ = swept(cut, layer, units, images)
         scale = float((expected - base).abs().max())
         worst = max(worst, float((got - expected).abs().max()) / scale if scale else 0.0)
     return worst
@@ -109,18 +112,19 @@ def kept_everywhere(cut: CutModel, images: Tensor) -> None:
 
 
 def swept(
-    cut: CutModel, layer: Layer, units: list[int], images: Tensor, name: str
+    cut: CutModel, layer: Layer, units: list[int], images: Tensor, plan: Sweep | None = None
 ) -> tuple[Tensor, Tensor, float, float]:
     """Logits (unit, image, class), those without a change, the share of pairs that were run, and seconds."""
     place = (layer.name, layer.site("activation"))
-    with cut.run(images, [place]) as state:
-        pace, began = Pace([ITEMS.get(name, 32)]), time.process_time()
+    last, items = (False, 32) if plan is None else (plan.channels_last, plan.items[layer.name])
+    with cut.run(images, [place], channels_last=last) as state:
+        pace, began = Pace([items]), time.process_time()
         made = single_effects(state, *place, units, lambda _, maps: torch.zeros_like(maps), pace=pace)
         blocks = list(made)
         seconds = time.process_time() - began
-    items = sum(block.items for block in blocks)
+    ran = sum(block.items for block in blocks)
     logits = torch.cat([block.logits for block in blocks])
-    return logits, state.logits, items / (len(units) * len(images)), seconds
+    return logits, state.logits, ran / (len(units) * len(images)), seconds
 
 
 def timed(function: Any) -> tuple[Any, float]:

@@ -85,6 +85,21 @@ def test_families(name: str) -> None:
     compare(name, most=2, n_units=2, values=(0.6,))
 
 
+@pytest.mark.parametrize(
+    "name", ["Residual", "Grouped", "Inception", "InPlace", "Shortcut", "Gated", "Shuffled"]
+)
+def test_channels_may_lie_side_by_side(name: str) -> None:
+    model, size = network(name)
+    x = images(5, size=size).double()
+    cutting = cut(model, x)
+    with cutting.run(x, channels_last=True) as state:
+        for place in some_places(cutting, 9, 3):
+            (block,) = single_effects(state, *place, [1], lambda _, maps: maps + 0.5, pace=Pace([5]))
+            with cutting.run(x, [place]) as usual:
+                (same,) = single_effects(usual, *place, [1], lambda _, maps: maps + 0.5, pace=Pace([5]))
+            torch.testing.assert_close(block.logits, same.logits, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("made", [Plain, Residual, Inception, Shortcut])
 def test_single_precision_is_within_rounding_of_the_logits(made: type[nn.Module]) -> None:
     model, x = seeded(made), images(6)

@@ -108,7 +108,9 @@ class CutModel:
         return sum(size_in_bytes(self._shapes[n]) // 2 for n in batched) * n_images
 
     @contextmanager
-    def run(self, images: Images, at: Iterable[Place] | None = None) -> Iterator[CutState]:
+    def run(
+        self, images: Images, at: Iterable[Place] | None = None, *, channels_last: bool = False
+    ) -> Iterator[CutState]:
         """Run the network once, and keep what later changes need while the block lasts.
 
         Parameters
@@ -117,6 +119,9 @@ class CutModel:
             Of the shape that was traced.
         at : iterable of (layer, site), optional
             Where changes will enter; None: everywhere that it is possible.
+        channels_last : bool
+            Lay the channels of a pixel side by side in memory: on many machines convolutions are faster so.
+            Results differ by rounding; a network that asks for a view of its maps may refuse.
 
         Yields
         ------
@@ -141,7 +146,10 @@ class CutModel:
         keep = {node for region in found.values() for node in region.needs}
         with guarded(self.model) as guard:
             state = CutState(self.graph, self.program, self._specs, self._rules, self._reuses, found)
-            state.fill(images.to(guard.device, floating_type(self.model)), frozenset(keep))
+            placed = images.to(guard.device, floating_type(self.model))
+            if channels_last and placed.ndim == 4:
+                placed = placed.contiguous(memory_format=torch.channels_last)
+            state.fill(placed, frozenset(keep))
             try:
                 yield state
             finally:

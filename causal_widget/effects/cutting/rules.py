@@ -246,12 +246,20 @@ def _difference(run: Running, node: fx.Node, given: Slices) -> Tensor:
 def _dense_conv(run: Running, node: fx.Node) -> Tensor:
     conv, given = _module_and_input(run, node)
     change, kept = _difference(run, node, given), run.kept(node)
-    result: Tensor = kept.new_empty((run.items.n, *kept.shape[1:]))
+    result: Tensor = torch.empty_like(
+        kept[:1].expand(run.items.n, *kept.shape[1:]), memory_format=_layout(kept)
+    )
     for first, end in run.items.blocks:
         weight = conv.weight[:, given.channels[first]]
         added = _convolved(conv, change[first:end], weight, None, 1)
         _plus_kept(kept, run.items.rows[first:end], added, result[first:end])
     return result
+
+
+def _layout(kept: Tensor) -> torch.memory_format:
+    """Give the order in which a kept value lies in memory: its new form is to lie alike."""
+    last = kept.ndim == 4 and kept.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last and not kept.is_contiguous() else torch.contiguous_format
 
 
 def _plus_kept(kept: Tensor, rows: Tensor, added: Tensor, out: Tensor) -> None:

@@ -56,6 +56,8 @@ class Slices:
     def into(self, kept: Tensor, rows: Int[Tensor, " item"]) -> Tensor:
         """Give the whole value: that which was kept, with these channels replaced."""
         whole = kept.index_select(0, rows)
+        if kept.ndim == 4 and not kept.is_contiguous():
+            whole = whole.contiguous(memory_format=torch.channels_last)
         items = torch.arange(len(rows), device=rows.device)
         whole[items[:, None], self.channels] = self.values.to(whole.dtype)
         return whole
