@@ -191,7 +191,8 @@ def rank_intervals(
     axes.scatter(rank, rows, s=18, color=COLOURS[0], zorder=3)
     axes.set_yticks(rows, [shortened(one) for one in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_xlabel("rank in its layer (1: matters most), with interval", fontsize=9)
+    known = ", with interval" if np.isfinite(low).any() else ""
+    axes.set_xlabel(f"rank in its layer (1: matters most){known}", fontsize=9)
     axes.set_title(shortened(title, 90), fontsize=10, loc="left")
     quiet(axes, grid="x")
     return figure

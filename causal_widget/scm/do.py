@@ -125,7 +125,8 @@ class Submodel:
         Source: Narendra et al. 2018, "Inference on the Causal Model": the outcome of every image, averaged.
         """
         before, after = self.both(images, noise=noise)
-        return Expectation.of(self.intervention, before.class_names, before.logits, after.logits)
+        by = self.answered_by(images, noise=noise)
+        return Expectation.of(self.intervention, before.class_names, before.logits, after.logits, by)
 
     def both(self, images: Any = None, *, noise: str = "abducted") -> tuple[Evaluation, Evaluation]:
         """Give the network's own answers, and those predicted under the intervention, on the same images."""

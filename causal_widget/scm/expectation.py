@@ -37,6 +37,8 @@ class Expectation:
         (class,), the mean logits under the intervention and their standard errors; NaN for one image.
     changes
         One a class: the mean logit without and under the intervention, paired by image.
+    answer
+        What foresaw it: "equations" or "local".
     """
 
     intervention: Intervention
@@ -45,6 +47,7 @@ class Expectation:
     mean: Float64[np.ndarray, " class"]
     se: Float64[np.ndarray, " class"]
     changes: tuple[Paired, ...]
+    answer: str = "equations"
 
     @staticmethod
     def of(
@@ -52,12 +55,13 @@ class Expectation:
         class_names: Sequence[str],
         before: Float64[np.ndarray, "image class"],
         after: Float64[np.ndarray, "image class"],
+        answer: str = "equations",
     ) -> Expectation:
         """Average the logits of the same images, without and under an intervention."""
         n = len(after)
         se = after.std(axis=0, ddof=1) / math.sqrt(n) if n > 1 else np.full(after.shape[1], np.nan)
         changes = tuple(paired(before[:, k], after[:, k]) for k in range(after.shape[1]))
-        return Expectation(intervention, tuple(class_names), n, after.mean(axis=0), se, changes)
+        return Expectation(intervention, tuple(class_names), n, after.mean(axis=0), se, changes, answer)
 
     def table(self) -> pd.DataFrame:
         """Give one row a class: the mean logit without and under do(), with standard errors."""
@@ -78,7 +82,8 @@ class Expectation:
 
         change = np.array([one.change for one in self.changes])
         half = np.array([one.interval()[1] - one.change for one in self.changes])
-        panels = {"change of mean logit, by the equations": (change, half)}
+        by = "the equations" if self.answer == "equations" else "local coefficients"
+        panels = {f"change of mean logit, by {by}": (change, half)}
         return effect_bars(self.class_names, panels, repr(self.intervention), figsize)
 
     def __repr__(self) -> str:

@@ -50,7 +50,8 @@ class StructuralCausalModel:
     estimator, ridge
         How the equations were fitted; the ridge is a share of each parent's variance, 0 for least squares.
     n_images
-        Images that the equations were fitted on.
+        Images that the equations were fitted on; where they were fitted on both kinds of images, one counts
+        twice: without and under its intervention.
     equations
         The equations of each layer that has parents, in forward order.
     means, deviations
@@ -298,8 +299,9 @@ class StructuralCausalModel:
         return f"<p>{escape(self._headline())}</p>{table}"
 
     def _headline(self) -> str:
+        kinds = {"both": " with and without interventions", "interventional": " under interventions"}
         return (
             f"StructuralCausalModel of {self.graph.model_name}: {self.equations.n_rows:,} equations "
-            f"in {len(self.equations)} layers, {self.estimator} on {self.n_images:,} images, "
-            f"{self.transform} at {self.site}"
+            f"in {len(self.equations)} layers, {self.estimator} on {self.n_images:,} images"
+            f"{kinds.get(self.data, '')}, {self.transform} at {self.site}"
         )

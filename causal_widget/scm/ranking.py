@@ -40,6 +40,7 @@ __all__ = ["LayerRanking", "Ranking", "ranking"]
 Array = NDArray[np.float64]
 Blocks = Iterator[tuple[str, slice, slice, Measured]]
 SHOWN = 40
+ALIKE = "all alike"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ class LayerRanking:
         (unit,), what silencing the unit costs: how much accuracy or margin falls, or the loss rises.
     rank, low, high
         (unit,), the rank by the drop, 1 where it is largest (the mean rank of equals), and the interval of
-        the rank over bootstrap samples of the images; NaN without a bootstrap.
+        the rank over bootstrap samples of the images; NaN without a bootstrap, and of a single image, which
+        has no other samples.
     effect
         (unit,), the same drop as the network itself has it; None where it was not given.
     """
@@ -97,6 +99,11 @@ class Ranking:
     bootstrap: int = 0
     answer: str = "equations"
 
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Layers all of whose units cost the same: their order says nothing."""
+        return tuple(name for name, one in self.layers.items() if len(one.drop) > 1 and not np.ptp(one.drop))
+
     def least(self, k: int = 3) -> dict[str, tuple[int, ...]]:
         """Give the k least important units of each layer, the least important first."""
         return {name: tuple(map(int, one.order[::-1][:k])) for name, one in self.layers.items()}
@@ -106,13 +113,16 @@ class Ranking:
         return {name: tuple(map(int, one.order[:k])) for name, one in self.layers.items()}
 
     def extremes(self, k: int = 3) -> pd.DataFrame:
-        """Give one row a layer with its k least and k most important units (table 7 of the paper)."""
-        least, most = self.least(k), self.most(k)
+        """Give one row a layer with its k least and k most important units (table 7 of the paper).
+
+        "all alike" where all units of a layer cost the same.
+        """
+        least, most, alike = self.least(k), self.most(k), self.undecided
         rows = [
             {
                 "layer": name,
-                "least important": ", ".join(map(str, least[name])),
-                "most important": ", ".join(map(str, most[name])),
+                "least important": ALIKE if name in alike else ", ".join(map(str, least[name])),
+                "most important": ALIKE if name in alike else ", ".join(map(str, most[name])),
             }
             for name in self.layers
         ]
@@ -178,8 +188,9 @@ class Ranking:
             f"Ranking of {units:,} units in {len(self.layers)} layers by the {self._words()} that "
             f"{by} foresee on {self.n:,} images ({self.by} {self.baseline:.4g} as it is)"
         )
-        spans = [np.median((one.high - one.low) / len(one.drop)) for one in self.layers.values()]
-        if self.bootstrap:
+        told = [one for name, one in self.layers.items() if name not in self.undecided]
+        spans = [np.median((one.high - one.low) / len(one.drop)) for one in told]
+        if self.bootstrap and spans:
             head += (
                 f"; the {self.level:.0%} interval of a rank spans {np.mean(spans):.0%} of its layer (median)"
             )
@@ -218,7 +229,8 @@ def ranking(
     images
         As for `do`; they need labels.
     bootstrap
-        How many samples of the images, drawn with replacement, the rank intervals are from; 0 for none.
+        How many samples of the images, drawn with replacement, the rank intervals are from; 0 for none, as
+        of a single image.
     level
         Coverage of the intervals: their ends are quantiles of the ranks over the samples.
     seed
@@ -245,6 +257,7 @@ def ranking(
     check_answer(answer)
     local = answer == "local" or (answer is None and answers_locally(model, images))
     responses, blocks = (_locally if local else _by_equations)(model, images, layers, layer)
+    bootstrap = int(bootstrap) if responses.n_images > 1 else 0
     own = as_is(responses)
     draws = _draws(responses.n_images, bootstrap, check_seed(seed))
     costs = _costs(model, blocks, by, own, draws)
@@ -262,7 +275,7 @@ def ranking(
         float(getattr(own, by).mean()),
         found,
         float(level),
-        int(bootstrap),
+        bootstrap,
         "local" if local else "equations",
     )
 

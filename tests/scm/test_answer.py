@@ -207,6 +207,14 @@ def test_a_local_counterfactual_keeps_the_image(scm, images):
     np.testing.assert_allclose(found.change, scm.do({"conv2": [4]}).change(x[3:4]), atol=1e-12)
 
 
+def test_an_expectation_is_drawn_with_the_name_of_what_foresaw_it(scm, images):
+    for answer, words in (("local", "local coefficients"), ("equations", "the equations")):
+        found = scm.do({"conv2": [4]}, answer=answer).expectation(images[0][:6])
+        assert found.answer == answer
+        axes = found.plot().axes[0]
+        assert any(words in text for text in (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()))
+
+
 def test_words_that_are_no_answer(scm, demo):
     with pytest.raises(UnknownNameError, match=r'answer "locale" is not known.*Did you mean "local"'):
         scm.do({"conv1": [0]}, answer="locale")

@@ -80,6 +80,8 @@ def test_the_penalty_is_a_loops_over_folds(graph, samples, data):
             chosen.add(equations.penalty[unit])
     assert len(chosen) > 3  # the choice is not trivial
     assert (scm.data, scm.n_images) == (data, 60 * len(kept))
+    said = {"both": "120 images with and without interventions,", "observational": "60 images,"}
+    assert said.get(data, "60 images under interventions,") in repr(scm)
 
 
 def test_one_penalty_a_layer_is_the_least_sum_of_relative_errors(graph, samples):

@@ -74,6 +74,23 @@ def test_equals_share_a_rank(scm, rows):
         assert one.rank.sum() == pytest.approx(len(one.rank) * (len(one.rank) + 1) / 2)
 
 
+def test_units_that_all_cost_the_same_have_no_order(scm, rows):
+    """One image, judged by accuracy: no filter alone turns it, and no sample of images differs."""
+    one = rows.take(slice(0, 1))
+    found = scm.ranking("stem", by="accuracy", images=one)
+    assert found.undecided == ("stem",)
+    assert found.extremes()["most important"].tolist() == ["all alike"]
+    assert found.bootstrap == 0
+    assert np.isnan(found.layers["stem"].low).all()
+    assert "interval" not in repr(found)
+    assert "all alike" in found._repr_html_()
+    assert "interval" not in found.plot().axes[0].get_xlabel()
+    assert "interval" in scm.ranking("stem", images=rows, bootstrap=5).plot().axes[0].get_xlabel()
+    by_loss = scm.ranking("stem", by="loss", images=one)
+    assert by_loss.undecided == ()
+    assert "interval" not in repr(by_loss)
+
+
 def test_least_and_most_important_of_each_layer(scm, rows):
     found = scm.ranking(by="loss", images=rows, bootstrap=10)
     for layer, one in found.layers.items():
