@@ -152,7 +152,7 @@ def predict_removal(
     answers : sequence of {"local", "equations"}
         What foresees.
     shares : sequence of float
-        Of each layer's units, for the sets made here.
+        Of each layer's units, for the sets made here; one that removes no unit of any layer is left out.
     n_random : int
         Random sets at each share.
     images : int or None
@@ -221,7 +221,15 @@ def _by_equations(
 def _sets(
     local: LocalCoefficients, shares: Sequence[float], n_random: int, seed: int
 ) -> dict[str, list[Mapping[str, Sequence[int]]]]:
-    """Choose of every hidden convolution the same share: at random, least and most important first."""
+    """Choose of every hidden convolution the same share: at random, least and most important first.
+
+    Shares too small to remove a single unit are left out: that nothing changes without them is no prediction.
+
+    Raises
+    ------
+    ArgumentError
+        If no share removes any.
+    """
     generator = np.random.default_rng(seed)
     singles = np.eye(local.contexts.units, dtype=bool)
     drops = -local_changes(local, singles)[..., 1].mean(axis=0)
@@ -233,6 +241,8 @@ def _sets(
     layers = [layer for layer in local.graph.hidden_conv_layers if layer.name in local.columns]
     for share in shares:
         counts = {layer.name: min(round(share * layer.units), layer.units - 1) for layer in layers}
+        if not any(counts.values()):
+            continue
         orders = {name: np.argsort(drops[local.columns[name]], kind="stable") for name in counts}
         made["least important"].append({name: orders[name][:n].tolist() for name, n in counts.items()})
         made["most important"].append(
@@ -242,6 +252,11 @@ def _sets(
             {name: generator.permutation(len(orders[name]))[:n].tolist() for name, n in counts.items()}
             for _ in range(n_random)
         ]
+    if not made["least important"]:
+        raise ArgumentError(
+            f"shares {tuple(shares)} remove no filter: the widest hidden convolution has "
+            f"{max((layer.units for layer in layers), default=0)}; give larger shares, or sets"
+        )
     return made
 
 

@@ -91,6 +91,18 @@ def test_sets_made_here_take_the_same_share_of_each_convolution(
     assert list(found.table().columns) == ["sets", "removed", "true", "local"]
 
 
+def test_sets_that_remove_nothing_are_left_out(
+    known: tuple[nn.Module, StructuralCausalModel, tuple[Tensor, Tensor]],
+) -> None:
+    _, scm, pair = known
+    options = {"n_random": 1, "passes": 1, "answers": "equations", "images": 4}
+    found = predict_removal(scm, pair, shares=(0.001, 0.25), **options)
+    assert len(found.removed) == 3
+    assert min(found.removed) > 0
+    with pytest.raises(ArgumentError, match="remove no filter"):
+        predict_removal(scm, pair, shares=(0.001,), **options)
+
+
 @pytest.mark.parametrize(
     "changed, error, words",
     [
