@@ -23,7 +23,7 @@ from safetensors.numpy import save as to_bytes
 from torch import nn
 
 from causal_widget._version import __version__
-from causal_widget.errors import ArgumentError, DataError
+from causal_widget.errors import ArgumentError, DataError, UnsupportedModelError
 from causal_widget.graph import FilterGraph, Layer, Step, Wiring, trace
 from causal_widget.guard import bare, floating_type
 from causal_widget.responses import Reading, Source, get_transform
@@ -247,7 +247,14 @@ def attach(
     phi = _transform(causal, transform)
     network = bare(model)
     example = torch.zeros(1, *causal.graph.example_shape, dtype=floating_type(network))
-    graph = trace(network, example)
+    try:
+        graph = trace(network, example)
+    except (DataError, UnsupportedModelError) as error:
+        raise DataError(
+            f"the network ({type(network).__name__}) is not the one of this causal model "
+            f"({causal.graph.model_name}), or has been changed since: it cannot be read with an image of "
+            f"shape {tuple(causal.graph.example_shape)}: {error}"
+        ) from error
     if fingerprint(graph) != fingerprint(causal.graph):
         raise DataError(
             f"the network ({graph.model_name}) is not the one of this causal model "

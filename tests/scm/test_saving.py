@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save_file
+from torch import nn
 
 from causal_widget.errors import ArgumentError, DataError, OrderError
 from causal_widget.responses import collect
@@ -99,6 +100,12 @@ def test_another_network_is_refused(saved):
     wider.head = torch.nn.Linear(22, 4)
     with pytest.raises(DataError, match='layer "grouped" has units 16, expected 12'):
         StructuralCausalModel.load(saved, wider)
+
+
+def test_a_network_that_cannot_take_the_images_is_refused_as_another_one(saved):
+    other = nn.Sequential(nn.Conv2d(5, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(DataError, match=r"Sequential.* is not the one of this causal model"):
+        StructuralCausalModel.load(saved, other)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 200, 0.5, 0.99])
