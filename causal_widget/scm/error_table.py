@@ -79,7 +79,8 @@ def error_table(
         else fit(collection, one, data=data, seed=seed, progress=progress)
         for one in estimators
     ]
-    kinds = sorted({model.data for model in models})
+    fitted = {model.data for model in models}
+    kinds = [*sorted(fitted - {"both"}), *(["both kinds of"] if "both" in fitted else [])]
     title = (
         f"Errors of the equations of {collection.graph.model_name}, {collection.transform} at "
         f"{collection.site}, fitted on {' and '.join(kinds)} images"

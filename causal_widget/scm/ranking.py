@@ -129,9 +129,14 @@ class Ranking:
         return pd.DataFrame(rows)
 
     def correlation(self) -> dict[str, float]:
-        """Give Spearman's correlation of each layer's drops with the network's own; empty without those."""
+        """Give Spearman's correlation of each layer's drops with the network's own; empty without those.
+
+        NaN where all drops of a layer, or all of the network's, are the same.
+        """
         return {
             name: float(spearmanr(one.drop, one.effect).statistic)
+            if np.ptp(one.drop) and np.ptp(one.effect)
+            else float("nan")
             for name, one in self.layers.items()
             if one.effect is not None and len(one.drop) > 1
         }

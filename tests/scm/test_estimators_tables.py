@@ -101,6 +101,10 @@ def test_a_curved_world_is_foreseen_only_by_its_own_kind():
 def test_errors_by_estimator(collection):
     linear = fit(collection, "linear")
     found = error_table(collection, [linear, "ridge", "lasso"])
+    assert (
+        "fitted on observational and both kinds of images"
+        in error_table(collection, [linear, fit(collection, data="observational")]).title
+    )
     table = found.table().set_index("estimator")
     assert table.index.tolist() == ["linear", "ridge", "lasso"]
     mse = np.concatenate([one.noise for one in linear.equations.values()])

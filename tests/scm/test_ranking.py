@@ -120,6 +120,8 @@ def test_the_networks_own_effects_stand_beside(scm, rows):
     expected = spearmanr(found.layers["stem"].drop, effect).statistic
     assert found.correlation() == {"stem": pytest.approx(expected)}
     assert scm.ranking("stem", images=rows, bootstrap=0).correlation() == {}
+    alike = scm.ranking("stem", images=rows, bootstrap=0, effects={"stem": np.zeros(6)})
+    assert np.isnan(alike.correlation()["stem"])
 
 
 def test_the_same_seed_gives_the_same_intervals(scm, rows):
