@@ -223,7 +223,7 @@ def fidelity(
     UnknownNameError
         If a method, kind or site does not exist.
     ArgumentError
-        If a number is out of range.
+        If a number is out of range, or the causal model's network does not answer as the network does.
     OrderError
         If the causal model has no network attached.
     """

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
+from causal_widget.errors import ArgumentError
 from causal_widget.evaluation.coar import coar_of
 from causal_widget.evaluation.foreseen import Foreseen, from_logits
 from causal_widget.evaluation.kinds import hidden_layers
@@ -22,6 +23,7 @@ from causal_widget.scm.model import StructuralCausalModel
 __all__ = ["METHODS", "Bench", "by_equations", "by_local", "of_local"]
 
 FEWEST = 8
+SAME = 1e-2  # of the largest logit: more than devices and precisions differ by
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,16 @@ def by_equations(model: StructuralCausalModel, truth: Truth, method: str = "equa
     ------
     OrderError
         If the causal model has no network attached to read responses from.
+    ArgumentError
+        If that network answers otherwise than the one that is the truth.
     """
     responses = model.responses(truth.loader)
+    off = float(np.abs(responses[responses.output] - truth.logits).max())
+    if off > SAME * (1 + float(np.abs(truth.logits).max())):
+        raise ArgumentError(
+            "the network attached to the causal model is not the one that it is judged by: their logits "
+            f"differ by up to {off:.3g}; attach(model, loader) first, or give its own network"
+        )
     changes = {
         kind: np.stack(
             [model.do(one, answer="equations").change(responses) for one in truth.interventions(kind)], axis=1

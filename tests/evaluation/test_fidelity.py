@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from dataclasses import replace
 
@@ -314,6 +315,20 @@ def test_labels_and_a_network_are_needed() -> None:
     scm = replace(fit(collect(model, [labelled(40, 5)])), source=None)
     with pytest.raises(OrderError, match="attach"):
         fidelity(scm, model, labelled(4, 5), methods=("equations",), kinds=("single",), n_masks=1)
+
+
+def test_a_causal_model_is_judged_by_its_own_network_alone() -> None:
+    """Another of the same graph would be compared with responses that are not its own."""
+    model, pair = seeded(Residual), labelled(8, 5)
+    scm = fit(collect(model, labelled(40, 5)))
+    trained = copy.deepcopy(model)
+    options = {"methods": ("equations",), "kinds": ("single",), "n_masks": 2}
+    assert fidelity(scm, trained, pair, **options).scores  # a copy that answers the same
+    with torch.no_grad():
+        list(trained.parameters())[-2].mul_(1.5)
+    with pytest.raises(ArgumentError, match="not the one that it is judged by"):
+        fidelity(scm, trained, pair, **options)
+    assert fidelity(scm.attach(trained), trained, pair, **options).scores
 
 
 def test_it_can_be_cancelled() -> None:
