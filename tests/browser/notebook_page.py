@@ -1,6 +1,7 @@
 """A notebook in JupyterLab as a person sees it: open, run, look, save, reload."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,13 @@ class NotebookPage:
             }""",
             expression,
         )
+
+    def wait_until_kernel_says(self, expression: str, expected: str, seconds: float = 20) -> None:
+        """Wait for what the page has sent: a choice made while another is on its way is sent after that."""
+        deadline = time.monotonic() + seconds
+        while (said := self.kernel_says(expression)) != expected and time.monotonic() < deadline:
+            self.page.wait_for_timeout(100)
+        assert said == expected
 
     def kernel_runs(self, code: str) -> None:
         """Run statements in the notebook's kernel, as if a cell were run elsewhere."""

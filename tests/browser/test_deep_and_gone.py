@@ -50,7 +50,7 @@ def test_a_deep_network_opens_readable_and_every_layer_can_be_reached(lab, open_
     notebook.page.wait_for_timeout(300)
     assert in_sight(view, "conv1")
     assert not in_sight(view, "conv40")
-    assert notebook.kernel_says("widget.selected") == "{'conv40': [2]}"
+    notebook.wait_until_kernel_says("widget.selected", "{'conv40': [2]}")
 
     view.part("fit").click()
     notebook.page.wait_for_timeout(300)

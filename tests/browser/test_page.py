@@ -220,7 +220,7 @@ def test_the_layer_list_leaves_layers_out(notebook, artifacts):
     notebook.page.wait_for_function(
         "root => root.cwUnitPosition('fc1', 0) === null", arg=view.root.element_handle()
     )
-    assert notebook.kernel_says("widget.layers") == "['conv1', 'conv2', 'fc2']"
+    notebook.wait_until_kernel_says("widget.layers", "['conv1', 'conv2', 'fc2']")
     view.root.screenshot(path=artifacts / "without-fc1.png")
     view.part("layers-all").click()
     notebook.page.wait_for_function(

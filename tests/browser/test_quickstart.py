@@ -64,7 +64,7 @@ def test_hovering_names_the_filter_and_clicking_selects_it(view, notebook, artif
     expect(view.part("tooltip")).to_contain_text("5")
     view.click("conv2", 5)
     expect(view.part("inspector-title")).to_contain_text("conv2")
-    assert notebook.kernel_says("widget.selected") == "{'conv2': [5]}"
+    notebook.wait_until_kernel_says("widget.selected", "{'conv2': [5]}")
     expect(view.part("parents")).to_contain_text("conv1")
     view.root.screenshot(path=artifacts / "inspector.png")
 
@@ -76,7 +76,7 @@ def test_zeroing_a_filter_shows_the_effect_that_python_measures(view, notebook, 
     view.part("zero").click()
     view.open("interventions")
     view.wait_effect()
-    assert notebook.kernel_says("widget.ablated") == "{'conv2': [4]}"
+    notebook.wait_until_kernel_says("widget.ablated", "{'conv2': [4]}")
     before, after, change, se = kernel_effect(notebook, {"conv2": [4]}, site)
     assert numbers(view.part("accuracy-before").inner_text()) == [pytest.approx(100 * before, abs=0.06)]
     assert numbers(view.part("accuracy-after").inner_text()) == [pytest.approx(100 * after, abs=0.06)]
@@ -86,7 +86,7 @@ def test_zeroing_a_filter_shows_the_effect_that_python_measures(view, notebook, 
     view.root.screenshot(path=artifacts / f"interventions-{site}.png")
     view.part("clear").click()
     expect(view.part("zeroed-summary")).to_contain_text("Nothing")
-    assert notebook.kernel_says("widget.ablated") == "{}"
+    notebook.wait_until_kernel_says("widget.ablated", "{}")
 
 
 def test_the_effect_follows_every_toggle(view, notebook):
@@ -95,7 +95,7 @@ def test_the_effect_follows_every_toggle(view, notebook):
         view.double_click("conv1", unit)
     view.double_click("conv1", 3)
     view.open("interventions")
-    assert notebook.kernel_says("widget.ablated") == "{'conv1': [0, 5]}"
+    notebook.wait_until_kernel_says("widget.ablated", "{'conv1': [0, 5]}")
     _, after, _, _ = kernel_effect(notebook, {"conv1": [0, 5]})
     view.wait_effect()
     assert numbers(view.part("accuracy-after").inner_text()) == [pytest.approx(100 * after, abs=0.06)]
