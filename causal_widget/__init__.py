@@ -6,7 +6,16 @@ Start with `CausalCNNExplainer` (compute) and `CausalWidget` (look); try them on
 from causal_widget import samples
 from causal_widget._version import __version__
 from causal_widget.devices import list_devices
-from causal_widget.effects import Effect, Evaluation, effect_of, evaluate
+from causal_widget.effects import (
+    Effect,
+    EffectPlan,
+    Effects,
+    Evaluation,
+    effect_of,
+    evaluate,
+    outcomes_table,
+    plan_effects,
+)
 from causal_widget.errors import (
     ArgumentError,
     Cancelled,
@@ -28,7 +37,20 @@ from causal_widget.evaluation import (
 from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.explanations import heatmap
 from causal_widget.graph import FilterGraph, Layer, Wiring, trace
-from causal_widget.interventions import Intervention, intervene
+from causal_widget.interventions import (
+    Constant,
+    Edits,
+    Intervention,
+    Mean,
+    Noise,
+    PathEdit,
+    Resample,
+    Scale,
+    UnitEdit,
+    Zero,
+    edited,
+    intervene,
+)
 from causal_widget.jobs import Progress, bar
 from causal_widget.pruning import PruningCurve, pruning_curve, remove_filters
 from causal_widget.responses import (
@@ -53,29 +75,41 @@ __all__ = [
     "CausalWidget",
     "CausalWidgetError",
     "Collection",
+    "Constant",
     "DataError",
     "DeviceError",
+    "Edits",
     "Effect",
+    "EffectPlan",
+    "Effects",
     "Evaluation",
     "Fidelity",
     "FilterGraph",
     "Intervention",
     "Layer",
     "LocalCoefficients",
+    "Mean",
+    "Noise",
     "NonFiniteError",
     "OrderError",
+    "PathEdit",
     "Progress",
     "PruningCurve",
     "RandomInterventions",
+    "Resample",
     "ResponseSet",
+    "Scale",
     "StructuralCausalModel",
+    "UnitEdit",
     "UnknownNameError",
     "UnsupportedModelError",
     "Wiring",
+    "Zero",
     "__version__",
     "bar",
     "collect",
     "cross_prediction",
+    "edited",
     "effect_of",
     "error_table",
     "evaluate",
@@ -86,6 +120,8 @@ __all__ = [
     "list_devices",
     "local_coefficients",
     "network_effects",
+    "outcomes_table",
+    "plan_effects",
     "predict_accuracy",
     "predict_removal",
     "pruning_curve",
