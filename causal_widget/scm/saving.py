@@ -35,6 +35,7 @@ from causal_widget.responses.transforms import (
     MapFunction,
     Maximum,
     Mean,
+    Parts,
     SpatialVariance,
     Transform,
 )
@@ -50,7 +51,7 @@ __all__ = ["FORMAT", "VERSION", "attach", "fingerprint", "load", "save"]
 
 FORMAT = "causal_widget structural causal model"
 VERSION = "1"
-TRANSFORMS = (Binary, Frobenius, Grid, Maximum, Mean, SpatialVariance)
+TRANSFORMS = (Binary, Frobenius, Grid, Maximum, Mean, Parts, SpatialVariance)
 CODEC = Codec.of(
     (
         *(FilterGraph, Layer, Step, Wiring, Reading, LayerEquations, LearnedEquations, Group, Split),

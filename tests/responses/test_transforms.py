@@ -25,6 +25,13 @@ def cells(one, k):
     ]
 
 
+def parts(a):
+    """Positive part, negative part and deviation; of one position the value alone."""
+    if a.size == 1:
+        return [a.item()]
+    return [np.maximum(a, 0).mean(), np.maximum(-a, 0).mean(), a.std()]
+
+
 BY_HAND = {
     "frobenius": lambda a: np.linalg.norm(a, "fro"),
     "mean": np.mean,
@@ -33,6 +40,7 @@ BY_HAND = {
     "grid": lambda a: cells(a, 2),
     "grid3": lambda a: cells(a, 3),
     "grid7": lambda a: cells(a, 7),
+    "parts": parts,
 }
 
 
@@ -136,7 +144,8 @@ def test_unknown_names_say_the_nearest():
 
 def test_all_names():
     assert set(TRANSFORMS) >= {
-        "frobenius", "mean", "maximum", "variance", "binary", "binary_variance", "grid", "grid3", "grid4"
+        "frobenius", "mean", "maximum", "variance", "binary", "binary_variance", "grid", "grid3", "grid4",
+        "parts",
     }  # fmt: skip
     assert get_transform("grid12") == Grid(12)
 
@@ -192,7 +201,7 @@ def test_binary_needs_two_passes():
         Binary("varience")
 
 
-@pytest.mark.parametrize("name", ["frobenius", "mean", "variance", "grid3"])
+@pytest.mark.parametrize("name", ["frobenius", "mean", "variance", "grid3", "parts"])
 def test_a_silent_map(name):
     found = collect(residual(), images(6), transform=name)
     for layer, silent in found.silent.items():

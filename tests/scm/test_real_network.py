@@ -27,3 +27,23 @@ def test_a_trained_residual_network(shared_data, networks):
     residual = rows[output][apart] - predicted
     expected = 1 - (residual**2).mean(0) / rows[output][apart].var(0)
     np.testing.assert_allclose(scm[output].heldout_r2, expected, rtol=1e-5)
+
+
+@pytest.mark.shared_data
+def test_parts_know_what_the_classes_of_a_residual_network_read(networks, shared_data):
+    """The last layer reads ReLU of a sum of maps, which their signed means alone do not tell."""
+    model, mean, std = networks.load("cifar_resnet20")
+
+    def images(file, n):
+        with np.load(shared_data / file, allow_pickle=False) as data:
+            return networks.normalise(data["images"][:n], mean, std)
+
+    agreement = {}
+    for transform in ("mean", "parts"):
+        train = images("cifar10_train_lossless_8068.npz", 1600)
+        scm = fit(collect(model, train, transform=transform, holdout=0, folds=1), ridge=1e-3)
+        responses = scm.responses(images("cifar10_test_lossless_1017.npz", 400))
+        predicted = scm["fc"].predict(responses).argmax(axis=1)
+        agreement[transform] = (predicted == responses["fc"].argmax(axis=1)).mean()
+    assert agreement["parts"] >= 0.99
+    assert agreement["parts"] > agreement["mean"]

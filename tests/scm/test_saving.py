@@ -165,7 +165,7 @@ def test_a_failed_save_leaves_the_old_file(scm, saved, monkeypatch):
     assert [file.name for file in saved.parent.iterdir()] == [saved.name]
 
 
-@pytest.mark.parametrize("transform", ["binary", "grid", "mean", "maximum", "variance"])
+@pytest.mark.parametrize("transform", ["binary", "grid", "mean", "maximum", "variance", "parts"])
 def test_transforms_come_back_with_what_they_learned(model, batches, tmp_path, transform):
     scm = fit(collect(model, batches, transform=transform))
     loaded = StructuralCausalModel.load(scm.save(tmp_path / "scm"), model, batches)

@@ -7,6 +7,7 @@ from causal_widget.responses.transforms.frobenius_norm import Frobenius
 from causal_widget.responses.transforms.grid import Grid
 from causal_widget.responses.transforms.maximum import Maximum
 from causal_widget.responses.transforms.names import TRANSFORMS, get_transform
+from causal_widget.responses.transforms.parts import Parts
 from causal_widget.responses.transforms.signed_mean import Mean
 from causal_widget.responses.transforms.variance import SpatialVariance
 
@@ -22,6 +23,7 @@ __all__ = [
     "MapFunction",
     "Maximum",
     "Mean",
+    "Parts",
     "SpatialVariance",
     "Transform",
     "frobenius",

@@ -11,6 +11,7 @@ from causal_widget.responses.transforms.custom import Custom
 from causal_widget.responses.transforms.frobenius_norm import Frobenius
 from causal_widget.responses.transforms.grid import Grid
 from causal_widget.responses.transforms.maximum import Maximum
+from causal_widget.responses.transforms.parts import Parts
 from causal_widget.responses.transforms.signed_mean import Mean
 from causal_widget.responses.transforms.variance import SpatialVariance
 
@@ -26,8 +27,9 @@ _KNOWN: tuple[Transform, ...] = (
     Grid(2),
     Grid(3),
     Grid(4),
+    Parts(),
 )
-_OWN = Frobenius | Mean | Maximum | SpatialVariance | Binary | Grid | Custom
+_OWN = Frobenius | Mean | Maximum | SpatialVariance | Binary | Grid | Parts | Custom
 TRANSFORMS: dict[str, Transform] = {one.name: one for one in _KNOWN}
 
 
