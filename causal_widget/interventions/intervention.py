@@ -78,12 +78,7 @@ class Intervention:
         ArgumentError
             If a unit is a class: the outcome cannot be intervened on.
         """
-        if graph.output.name in self.units:
-            raise ArgumentError(
-                f'"{graph.output.name}" gives the classes: the outcome cannot be intervened on; '
-                "choose an earlier layer"
-            )
-        return replace(self, units=graph.check_units(dict(self.units)))
+        return replace(self, units=units_in(graph, self.units))
 
     def __repr__(self) -> str:
         if not self.units:
@@ -108,6 +103,24 @@ def frozen_units(units: object) -> Mapping[str, tuple[int, ...]]:
         raise ArgumentError(f"units must be a mapping of layer name to unit numbers, got {units!r:.80}")
     kept = {str(layer): _sorted_units(str(layer), units[layer]) for layer in sorted(units, key=str)}
     return MappingProxyType({layer: numbers for layer, numbers in kept.items() if numbers})
+
+
+def units_in(graph: FilterGraph, units: Units) -> dict[str, tuple[int, ...]]:
+    """Give a choice of units in the graph's order, each of which exists and is no class.
+
+    Raises
+    ------
+    UnknownNameError
+        If a layer or unit does not exist.
+    ArgumentError
+        If a unit is a class: the outcome cannot be intervened on.
+    """
+    if graph.output.name in units:
+        raise ArgumentError(
+            f'"{graph.output.name}" gives the classes: the outcome cannot be intervened on; '
+            "choose an earlier layer"
+        )
+    return graph.check_units(dict(units))
 
 
 def _sorted_units(layer: str, units: object) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.graph import SITES, FilterGraph
 from causal_widget.interventions.actions import Action, Constant, Scale, Zero, action_from_json
-from causal_widget.interventions.intervention import Intervention, Units, frozen_units
+from causal_widget.interventions.intervention import Intervention, Units, frozen_units, units_in
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,12 +72,7 @@ class UnitEdit:
         ArgumentError
             If a unit is a class: the outcome cannot be intervened on.
         """
-        if graph.output.name in self.units:
-            raise ArgumentError(
-                f'"{graph.output.name}" gives the classes: the outcome cannot be intervened on; '
-                "choose an earlier layer"
-            )
-        return replace(self, units=graph.check_units(dict(self.units)))
+        return replace(self, units=units_in(graph, self.units))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the edit as plain values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from causal_widget.plots.style import COLOURS, DASHES, GREY, MARKERS, Picture, picture, quiet, shortened
 
@@ -65,6 +65,16 @@ def pruning_lines(
     return figure
 
 
+def most_changed(
+    change: Float64[np.ndarray, " klass"], title: str
+) -> tuple[Int64[np.ndarray, " shown"], str]:
+    """Choose the classes to show: all, or the 25 that change most, which the title then says."""
+    if len(change) <= MANY:
+        return np.arange(len(change)), title
+    order = np.sort(np.argsort(-np.abs(np.nan_to_num(change)), kind="stable")[:MANY])
+    return order, f"{title}\nthe {MANY} of {len(change)} classes that change most"
+
+
 def effect_bars(
     names: Sequence[str],
     panels: Mapping[str, Bars],
@@ -86,11 +96,7 @@ def effect_bars(
     figsize : tuple of float
         In inches.
     """
-    first = next(iter(panels.values()))[0]
-    order = np.arange(len(names))
-    if len(names) > MANY:
-        order = np.sort(np.argsort(-np.abs(np.nan_to_num(first)), kind="stable")[:MANY])
-        title = f"{title}\nthe {MANY} of {len(names)} classes that change most"
+    order, title = most_changed(next(iter(panels.values()))[0], title)
     figure = picture(figsize)
     cells = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (label, (change, half)) in zip(cells, panels.items(), strict=True):

@@ -9,11 +9,11 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 
 from causal_widget.errors import ArgumentError
+from causal_widget.plots.curves import most_changed
 from causal_widget.plots.style import COLOURS, DASHES, GREY, MARKERS, Picture, picture, quiet, shortened
 
 __all__ = ["counterfactual_dots", "depth_curve", "effect_matrix", "rank_intervals"]
 
-MANY = 25
 TALLEST = 40
 
 
@@ -39,10 +39,7 @@ def counterfactual_dots(
         In inches.
     """
     before, after = next(iter(panels.values()))
-    order = np.arange(len(names))
-    if len(names) > MANY:
-        order = np.sort(np.argsort(-np.abs(after - before), kind="stable")[:MANY])
-        title = f"{title}\nthe {MANY} of {len(names)} classes that change most"
+    order, title = most_changed(after - before, title)
     figure = picture(figsize)
     cells = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     rows = np.arange(len(order))
