@@ -1,67 +1,112 @@
-"""The effects of many units, each changed alone, as a result that says itself."""
+"""The effects of many edits, each alone, as a result that says itself."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from causal_widget.effects.evidence import ExactEvidence
 from causal_widget.effects.outcomes import Outcome
+from causal_widget.effects.questions import Question
 from causal_widget.effects.statistics import EffectMoments
 from causal_widget.errors import UnknownNameError, nearest
 from causal_widget.graph import FilterGraph
-from causal_widget.interventions import Action
 
-__all__ = ["Effects"]
+__all__ = ["Asked", "Effects"]
+
+
+class Asked(Protocol):
+    """What was asked, by the layer at which the change enters, in forward order."""
+
+    @property
+    def groups(self) -> Mapping[str, tuple[Question, ...]]:
+        """The questions of each layer."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Effects:
-    """Mean, spread and number of images of each unit's effect on each outcome.
+    """Mean, spread and number of images of each question's effect on each outcome.
 
     Attributes
     ----------
     graph : FilterGraph
         The network's graph.
-    units : mapping of layer name to tuple of int
-        Which units were changed, each alone.
-    moments : mapping of layer name to EffectMoments, questions (unit, column)
-        Effects: the outcome under do() minus the outcome without, image by image. The units are in the order
-        of `units`, the columns in that of `columns`.
+    questions : Questions
+        What was asked, each alone.
+    evidence : mapping of layer name to ExactEvidence
+        What was measured: the outcome under do() minus the outcome without, image by image. The questions
+        are in the order of ``questions.groups``, the columns in that of `columns`.
     before : EffectMoments, questions (column,)
         The outcomes without a change.
-    action, site, outcomes : Action, str, tuple of Outcome
-        What was done where, and what was measured.
+    outcomes : tuple of Outcome
+        What was measured.
+    n_images : int
+        How many images the network was shown.
     seconds : float
         How long it took.
     ran : int
-        Pairs of unit and image that were run; in the others the unit already was what it would be set to.
+        Pairs of question and image that were run; in the others the edit changes nothing.
+    seed : int
+        Of what was drawn.
+    how : {"exact", "controlled", "adaptive"}
+        Every image; or exact effects on some images and an estimate on all, in one round or several.
+    settings : mapping
+        What else the run was told, as plain values.
+    worked : float
+        The work in forward passes of the whole network over one image.
+    scale : float
+        Mean absolute logit of the true class without a change (of the answer, without labels).
     """
 
     graph: FilterGraph
-    units: Mapping[str, tuple[int, ...]]
-    moments: Mapping[str, EffectMoments]
+    questions: Asked
+    evidence: Mapping[str, ExactEvidence]
     before: EffectMoments
-    action: Action
-    site: str
     outcomes: tuple[Outcome, ...]
+    n_images: int
     seconds: float
     ran: int
+    seed: int = 0
+    how: str = "exact"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    worked: float = float("nan")
+    scale: float = float("nan")
 
     @property
     def n(self) -> int:
         """Number of images."""
-        return int(self.before.n.max())
+        return self.n_images
+
+    @cached_property
+    def asked(self) -> tuple[Question, ...]:
+        """All questions, layers in forward order."""
+        return tuple(question for group in self.questions.groups.values() for question in group)
+
+    @cached_property
+    def units(self) -> dict[str, tuple[int, ...]]:
+        """The units that were changed alone, by layer."""
+        found = {
+            layer: tuple(one.unit for one in group if one.unit is not None)
+            for layer, group in self.questions.groups.items()
+        }
+        return {layer: units for layer, units in found.items() if units}
 
     @property
     def n_units(self) -> int:
-        """Number of units."""
+        """Number of units that were changed alone."""
         return sum(len(units) for units in self.units.values())
+
+    @cached_property
+    def moments(self) -> dict[str, EffectMoments]:
+        """Moments of the exact effects by layer, questions (question, column)."""
+        return {layer: self.evidence[layer].moments for layer in self.questions.groups}
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -86,19 +131,16 @@ class Effects:
             raise UnknownNameError(f'outcome "{name}" was not measured, only {known}.{hint}')
         return self.columns.index(name)
 
-    def mean(self, layer: str, outcome: str) -> Float64[np.ndarray, " unit"]:
-        """Mean effect of each unit of a layer, in the order of `units`."""
-        return np.asarray(self._of(layer).mean[:, self.column(outcome)])
-
-    def _of(self, layer: str) -> EffectMoments:
-        if layer not in self.moments:
-            raise UnknownNameError(f'layer "{layer}" was not swept.{nearest(layer, self.moments)}')
-        return self.moments[layer]
+    def mean(self, layer: str, outcome: str) -> Float64[np.ndarray, " question"]:
+        """Mean effect of each question of a layer, in the order of ``questions.groups``."""
+        if layer not in self.evidence:
+            raise UnknownNameError(f'layer "{layer}" was not swept.{nearest(layer, self.evidence)}')
+        return np.asarray(self.moments[layer].mean[:, self.column(outcome)])
 
     @cached_property
     def all(self) -> EffectMoments:
-        """All units' moments together, questions (unit, column), layers in forward order."""
-        parts = [self.moments[layer] for layer in self.units]
+        """All questions' moments together, questions (question, column), layers in forward order."""
+        parts = list(self.moments.values())
         return EffectMoments(
             np.concatenate([one.n for one in parts]),
             np.concatenate([one.mean for one in parts]),
@@ -106,7 +148,7 @@ class Effects:
         )
 
     def table(self, level: float = 0.95, population: int | None = None) -> pd.DataFrame:
-        """Give one row a unit and outcome.
+        """Give one row a question and outcome.
 
         Parameters
         ----------
@@ -116,12 +158,13 @@ class Effects:
             How many images the mean is about, of which these are a sample; None: all there might ever be.
         """
         low, high = self.all.interval(level, population)
-        where = [(layer, unit) for layer, units in self.units.items() for unit in units]
-        shape = self.all.mean.shape
+        count, width = self.all.mean.shape
+        unit = np.array([-1 if one.unit is None else one.unit for one in self.asked])
         rows = {
-            "layer": np.repeat(np.array([layer for layer, _ in where], dtype=object), shape[1]),
-            "unit": np.repeat([unit for _, unit in where], shape[1]),
-            "outcome": np.tile(np.array(self.columns, dtype=object), shape[0]),
+            "layer": np.repeat(np.array([one.layer for one in self.asked], dtype=object), width),
+            "unit": np.repeat(unit, width),
+            "question": np.repeat(np.array([one.name for one in self.asked], dtype=object), width),
+            "outcome": np.tile(np.array(self.columns, dtype=object), count),
             "effect": self.all.mean.ravel(),
             "sd": self.all.sd.ravel(),
             "n": self.all.n.ravel(),
@@ -131,7 +174,7 @@ class Effects:
         return pd.DataFrame(rows)
 
     def ranking(self, by: str | None = None, absolute: bool = True) -> pd.DataFrame:
-        """Give the units by the size of their effect on one outcome, largest first.
+        """Give the questions by the size of their effect on one outcome, largest first.
 
         Parameters
         ----------
@@ -148,12 +191,13 @@ class Effects:
         return table.iloc[order].reset_index(drop=True)
 
     def __repr__(self) -> str:
-        share = self.ran / max(self.n_units * self.n, 1)
+        share = self.ran / max(len(self.asked) * self.n, 1)
         before = ", ".join(
             f"{name} {mean:.4g}" for name, mean in zip(self.columns[:3], self.before.mean, strict=False)
         )
+        what = f"{self.n_units:,} units" if self.n_units == len(self.asked) else f"{len(self.asked):,} edits"
         return (
-            f"Effects of {self.action!r} at {self.site}: {self.n_units:,} units of {len(self.units)} layers "
+            f"Effects of {what} of {len(self.evidence)} layers "
             f"on {self.n:,} images in {self.seconds:.1f} s ({share:.0%} of the pairs changed); "
             f"without: {before}"
         )

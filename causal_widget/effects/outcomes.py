@@ -12,7 +12,7 @@ from torch import Tensor
 
 from causal_widget.errors import ArgumentError, DataError, UnknownNameError, nearest
 
-__all__ = ["OUTCOMES", "Outcome", "OutcomeKind", "outcome", "outcomes", "outcomes_table"]
+__all__ = ["OUTCOMES", "Outcome", "OutcomeKind", "logit_sizes", "outcome", "outcomes", "outcomes_table"]
 
 Measure = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 
@@ -207,6 +207,17 @@ def outcomes(asked: object, classes: int | None = None) -> tuple[Outcome, ...]:
     if not found or len({one.name for one in found}) < len(found):
         raise ArgumentError(f"outcomes must be one or more, each name once, got {asked!r:.80}")
     return found
+
+
+def logit_sizes(
+    logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"] | None = None
+) -> Float64[Tensor, " image"]:
+    """Give the absolute logit of each image's true class, without labels of its answer.
+
+    What a least effect on a logit is a share of.
+    """
+    classes = logits.argmax(dim=1) if labels is None else labels.to(logits.device)
+    return _float64(logits.gather(1, classes[:, None])[:, 0]).abs()
 
 
 def outcomes_table() -> pd.DataFrame:

@@ -63,11 +63,13 @@ class EffectPlan:
         """How many units are changed, one at a time."""
         return sum(len(units) for units in self.sweep.units.values())
 
-    def run(self, progress: Progress | None = None) -> Effects:
+    def run(self, progress: Progress | None = None, seed: int = 0) -> Effects:
         """Measure every unit's effect on every image.
 
         Parameters
         ----------
+        seed : int
+            Of the halves and the bootstrap of the images.
         progress : Progress, optional
             Told of pairs of unit and image; may cancel.
 
@@ -76,7 +78,7 @@ class EffectPlan:
         Effects
             Mean, standard deviation and number of images of each unit's effect on each outcome.
         """
-        return sweep(self.sweep, progress or Progress())
+        return sweep(self.sweep, progress or Progress(), seed)
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())

@@ -11,6 +11,7 @@ from zlib import crc32
 import numpy as np
 import torch
 from jaxtyping import Float64
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from causal_widget.effects.cutting import (
@@ -23,12 +24,14 @@ from causal_widget.effects.cutting import (
     single_effects,
 )
 from causal_widget.effects.effects import Effects
-from causal_widget.effects.outcomes import Outcome
+from causal_widget.effects.evidence import ExactEvidence
+from causal_widget.effects.outcomes import Outcome, logit_sizes
+from causal_widget.effects.questions import Question
 from causal_widget.effects.statistics import EffectMoments
-from causal_widget.errors import NonFiniteError
+from causal_widget.errors import NonFiniteError, check_seed
 from causal_widget.graph import FilterGraph
 from causal_widget.guard import floating_type, guarded
-from causal_widget.interventions import Action, Donors, MeanMaps, Resample, donors, means
+from causal_widget.interventions import Action, Donors, MeanMaps, Resample, UnitEdit, donors, means
 from causal_widget.jobs import Progress
 from causal_widget.responses import Batch, batches, check_range, count_images
 
@@ -84,14 +87,43 @@ class Sweep:
         return layer, self.graph.layer(layer).site(self.site)
 
 
+@dataclass(frozen=True, eq=False)
+class _UnitsAlone:
+    """The questions of a sweep: what does each unit alone do."""
+
+    groups: Mapping[str, tuple[Question, ...]]
+
+    @staticmethod
+    def of(work: Sweep) -> _UnitsAlone:
+        reason = "" if work.whole is None else work.whole.reason
+        cut = {layer for group in work.groups for layer in group}
+        return _UnitsAlone(
+            {
+                layer: tuple(
+                    Question(
+                        f"{layer}[{unit}]",
+                        layer,
+                        unit,
+                        UnitEdit({layer: (unit,)}, work.action, work.site),
+                        "" if layer in cut else reason,
+                    )
+                    for unit in units
+                )
+                for layer, units in work.units.items()
+            }
+        )
+
+
 @dataclass
 class _Found:
     """Sums so far."""
 
     work: Sweep
     progress: Progress
-    moments: dict[str, EffectMoments] = field(default_factory=dict)
+    seed: int = 0
+    evidence: dict[str, ExactEvidence] = field(default_factory=dict)
     before: EffectMoments | None = None
+    sizes: EffectMoments = field(default_factory=lambda: EffectMoments.empty(()))
     means: MeanMaps | None = None
     donors: Donors | None = None
     ran: int = 0
@@ -119,8 +151,8 @@ class _Found:
         return act
 
 
-def sweep(work: Sweep, progress: Progress) -> Effects:
-    """Run a sweep.
+def sweep(work: Sweep, progress: Progress, seed: int = 0) -> Effects:
+    """Run a sweep; the seed is of the halves and the bootstrap of the images.
 
     Raises
     ------
@@ -131,7 +163,7 @@ def sweep(work: Sweep, progress: Progress) -> Effects:
     Cancelled
         If the progress was cancelled.
     """
-    began, found = time.perf_counter(), _Found(work, progress)
+    began, found = time.perf_counter(), _Found(work, progress, check_seed(seed))
     n_units = sum(len(units) for units in work.units.values())
     with guarded(work.model, work.device) as guard:
         _look_first(found)
@@ -148,8 +180,8 @@ def sweep(work: Sweep, progress: Progress) -> Effects:
             progress.finish()
     assert found.before is not None  # a loader without images is refused
     return Effects(
-        work.graph, dict(work.units), found.moments, found.before, work.action, work.site, work.outcomes,
-        time.perf_counter() - began, found.ran,
+        work.graph, _UnitsAlone.of(work), found.evidence, found.before, work.outcomes,
+        int(found.sizes.n), time.perf_counter() - began, found.ran, seed, scale=float(found.sizes.mean),
     )  # fmt: skip
 
 
@@ -189,6 +221,7 @@ def _count_before(found: _Found, state: State, part: Batch) -> bool:
     measured = [one.values(state.logits, part.labels) for one in found.work.outcomes]
     batch = EffectMoments.of(_numbers(torch.cat(measured, 1), part))
     found.before = batch if found.before is None else found.before.merge(batch)
+    found.sizes = found.sizes.update(_numbers(logit_sizes(state.logits, part.labels), part))
     return True
 
 
@@ -196,13 +229,22 @@ def _layer(found: _Found, state: State, layer: str, part: Batch) -> None:
     work, units = found.work, found.work.units[layer]
     index = part.first + torch.arange(len(part.images), device=part.images.device)
     pace, effects = Pace([work.items[layer]]), []
-    for block in single_effects(state, *work.place(layer), units, found.value_of(layer, index), pace=pace):
+    changed: dict[int, NDArray[np.bool_]] = {}
+
+    def value_of(unit: int, maps: Tensor) -> Tensor:
+        after = act(unit, maps)
+        changed[unit] = (after != maps).reshape(len(maps), -1).any(1).cpu().numpy()
+        return after
+
+    act = found.value_of(layer, index)
+    for block in single_effects(state, *work.place(layer), units, value_of, pace=pace):
         effects.append(_effects(work.outcomes, block, state.logits, part))
         found.ran += block.items
         found.progress.advance(len(block.units) * state.n, layer)
-    batch = EffectMoments.of(np.concatenate(effects, axis=1))
-    before = found.moments.get(layer)
-    found.moments[layer] = batch if before is None else before.merge(batch)
+    values = np.concatenate(effects, axis=1)
+    before = found.evidence.get(layer) or ExactEvidence.empty(*values.shape[1:])
+    alive = np.stack([changed[unit] for unit in units], axis=1)
+    found.evidence[layer] = before.update(values, alive, index.cpu().numpy(), found.seed)
 
 
 def _effects(

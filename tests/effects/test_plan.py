@@ -170,3 +170,18 @@ def test_what_is_refused() -> None:
         plan_effects(model, [x], outcomes="loss").run()
     with pytest.raises(UnknownNameError, match="was not measured"):
         plan_effects(model, loader, ["conv1"], intervention=Zero()).run().mean("conv1", "los")
+
+
+def test_a_sweep_knows_its_questions_and_in_which_images_they_change_anything() -> None:
+    values = torch.tensor([2.0, 1.0, -1.0, -3.0, 4.0])
+    x = values.view(5, 1, 1, 1).expand(5, 1, 3, 3).contiguous()
+    effects = plan_effects(Known().eval(), [x[:3], x[3:]], outcomes="logits").run(seed=1)
+    assert [question.name for question in effects.asked] == ["conv[0]", "conv[1]"]
+    found = effects.evidence["conv"]
+    assert (effects.n, effects.ran, found.changed.sum(axis=0).tolist()) == (5, 5, [3, 2])
+    np.testing.assert_allclose(effects.scale, np.abs(found_logits(x)).max(1).mean())
+
+
+def found_logits(x: Tensor) -> np.ndarray:
+    with torch.no_grad():
+        return Known().eval()(x).numpy()

@@ -1,0 +1,220 @@
+"""What an exact sweep measured of one group's questions: mergeable, without a table of all images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy.typing import ArrayLike, NDArray
+
+from causal_widget.effects.statistics import EffectMoments
+from causal_widget.effects.statistics.checks import as_effects, check_population, check_whole
+from causal_widget.effects.statistics.counters import in_selection, poisson_weights
+from causal_widget.effects.statistics.estimate import Estimate
+from causal_widget.errors import ArgumentError, DataError
+
+__all__ = ["ExactEvidence"]
+
+DRAWS = 200
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ExactEvidence:
+    """Exact effects of one group's questions on every image.
+
+    Attributes
+    ----------
+    selection, estimation : EffectMoments, questions (question, column)
+        Of two random halves of the images: what is chosen on one is judged on the other.
+    changed : array of int, shape (2, question)
+        Images of each half in which anything changes; in the others the effect is zero for certain.
+    drawn : array, shape (draw, question, column)
+        Sum of the effects over the images of each draw of the Poisson bootstrap.
+    weights : array, shape (draw,)
+        How many images each draw has.
+    """
+
+    selection: EffectMoments
+    estimation: EffectMoments
+    changed: Int64[np.ndarray, "2 question"]
+    drawn: Float64[np.ndarray, "draw question column"]
+    weights: Float64[np.ndarray, " draw"]
+
+    @staticmethod
+    def empty(n_questions: int, n_columns: int, *, draws: int = DRAWS) -> ExactEvidence:
+        """Give the evidence of no images; `draws` of the bootstrap, 0 for none."""
+        shape, count = (n_questions, n_columns), check_whole(draws, "draws", 0)
+        return ExactEvidence(
+            EffectMoments.empty(shape), EffectMoments.empty(shape), np.zeros((2, n_questions), np.int64),
+            np.zeros((count, *shape)), np.zeros(count),
+        )  # fmt: skip
+
+    def update(self, effects: ArrayLike, changed: ArrayLike, index: ArrayLike, seed: int) -> ExactEvidence:
+        """Give the evidence with some images more.
+
+        Parameters
+        ----------
+        effects : array, shape (image, question, column)
+        changed : array of bool, shape (image, question)
+            Whether the question's edit changes anything in the image.
+        index : array of int, shape (image,)
+            The images' numbers, each once.
+        seed : int
+            Of the halves and the draws; the same in every call.
+
+        Raises
+        ------
+        ArgumentError
+            If the shapes do not fit.
+        NonFiniteError
+            If an effect is NaN or infinite.
+        """
+        values, alive, numbers = as_effects(effects), np.asarray(changed), np.asarray(index)
+        self._check(values, alive, numbers)
+        first = in_selection(seed, numbers)
+        weights = poisson_weights(seed, numbers, len(self.weights))
+        drawn = (weights.T @ values.reshape(len(values), -1)).reshape(self.drawn.shape)
+        counts = np.stack([alive[first].sum(axis=0), alive[~first].sum(axis=0)])
+        return ExactEvidence(
+            self.selection.update(values[first]), self.estimation.update(values[~first]),
+            self.changed + counts, self.drawn + drawn, self.weights + weights.sum(axis=0),
+        )  # fmt: skip
+
+    def _check(
+        self, values: Float64[np.ndarray, "..."], alive: NDArray[np.bool_], index: NDArray[np.int64]
+    ) -> None:
+        shape = (len(index), *self.selection.n.shape)
+        if values.shape != shape or alive.shape != shape[:2] or alive.dtype != np.bool_:
+            raise ArgumentError(
+                f"effects must be {shape} (image, question, column) and changed bool {shape[:2]}, "
+                f"got {values.shape} and {alive.dtype} {alive.shape}"
+            )
+
+    def merge(self, other: ExactEvidence) -> ExactEvidence:
+        """Give the evidence of both parts' images, which must not overlap; neither changes.
+
+        Raises
+        ------
+        ArgumentError
+            If they are about other numbers of questions, or have other numbers of draws.
+        """
+        if self.drawn.shape != other.drawn.shape:
+            raise ArgumentError(
+                f"evidence of {self.drawn.shape} and {other.drawn.shape} (draws, questions, columns) "
+                "cannot be merged"
+            )
+        return ExactEvidence(
+            self.selection.merge(other.selection), self.estimation.merge(other.estimation),
+            self.changed + other.changed, self.drawn + other.drawn, self.weights + other.weights,
+        )  # fmt: skip
+
+    @property
+    def moments(self) -> EffectMoments:
+        """Both halves together, questions (question, column)."""
+        return self.selection.merge(self.estimation)
+
+    def estimate(self, population: str | int | None = None, part: str = "all") -> Estimate:
+        """Say what is known of the mean effects.
+
+        Where few images are changed, the standard error is known from these alone: the degrees of freedom
+        are one fewer than the changed images, not than all.
+
+        Parameters
+        ----------
+        population : int or "given", optional
+            Images that the mean is about: a number, or just those measured. None: all there might ever be.
+        part : {"all", "selection", "estimation"}
+            All images, or one of the halves.
+        """
+        moments, changed = self._part(part)
+        alive = np.broadcast_to(changed[:, None], moments.n.shape)
+        size = about(population, self.moments.n)
+        df = np.minimum(moments.df, np.maximum(alive - 1.0, 1.0))
+        whole = check_population(size, moments.n)
+        return Estimate(
+            moments.mean, moments.se(size), moments.sd, df, moments.n, alive, moments.n,
+            np.broadcast_to(whole, alive.shape),
+        )  # fmt: skip
+
+    def _part(self, part: str) -> tuple[EffectMoments, Int64[np.ndarray, " question"]]:
+        if part == "all":
+            return self.moments, self.changed.sum(axis=0)
+        return (
+            (self.selection, self.changed[0]) if part == "selection" else (self.estimation, self.changed[1])
+        )
+
+    def draws(self) -> Float64[np.ndarray, "draw question column"]:
+        """Give the mean effects of every draw of the bootstrap that has images."""
+        kept = self.weights > 0
+        return np.asarray(self.drawn[kept] / self.weights[kept, None, None])
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Give everything as arrays by name; `from_arrays` makes the same evidence of them."""
+        found: dict[str, NDArray[np.generic]] = {
+            "changed": self.changed, "drawn": self.drawn, "weights": self.weights,
+        }  # fmt: skip
+        for name in ("selection", "estimation"):
+            found |= moments_arrays(name, getattr(self, name))
+        return found
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> ExactEvidence:
+        """Make the evidence of what `arrays` gave.
+
+        Raises
+        ------
+        DataError
+            If an array is missing.
+        """
+        return ExactEvidence(
+            moments_from(arrays, "selection"), moments_from(arrays, "estimation"),
+            need(arrays, "changed"), need(arrays, "drawn"), need(arrays, "weights"),
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        n = int(self.moments.n.max(initial=0))
+        return (
+            f"ExactEvidence: {self.drawn.shape[1]:,} questions, {self.drawn.shape[2]} columns, {n:,} images"
+        )
+
+
+def about(
+    population: str | int | None, given: Int64[np.ndarray, "*question"]
+) -> int | Int64[np.ndarray, "*question"] | None:
+    """Give the number of images that a mean is about; "given" stands for those that there are.
+
+    Raises
+    ------
+    ArgumentError
+        If it is another word.
+    """
+    if isinstance(population, str):
+        if population != "given":
+            raise ArgumentError(f'population must be a whole number, "given" or None, got {population!r:.80}')
+        return given
+    return population
+
+
+def moments_arrays(name: str, moments: EffectMoments) -> dict[str, NDArray[np.generic]]:
+    """Give moments as arrays, each under the moments' name."""
+    return {f"{name}.{part}": getattr(moments, part) for part in ("n", "mean", "squares")}
+
+
+def moments_from(arrays: Mapping[str, NDArray[np.generic]], name: str) -> EffectMoments:
+    """Make the moments of what `moments_arrays` gave."""
+    return EffectMoments(*(need(arrays, f"{name}.{part}") for part in ("n", "mean", "squares")))
+
+
+def need(arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.generic]:
+    """Give an array by name.
+
+    Raises
+    ------
+    DataError
+        If it is not there.
+    """
+    if name not in arrays:
+        raise DataError(f"evidence needs the array {name!r}, got {', '.join(sorted(arrays)) or 'none'}")
+    return arrays[name]
