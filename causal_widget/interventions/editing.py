@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from zlib import crc32
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,10 +12,13 @@ from causal_widget.errors import ArgumentError, UnsupportedModelError
 from causal_widget.graph import FilterGraph, Layer, watch
 from causal_widget.graph.calls import call_name, on_calls
 from causal_widget.guard import bare, guarded
+from causal_widget.interventions.acting import acted
+from causal_widget.interventions.actions import Action
 from causal_widget.interventions.edit import Edit, Edits
 from causal_widget.interventions.intervention import Intervention
-from causal_widget.interventions.layer_part import check_plain, part
-from causal_widget.interventions.path_plan import Piece, TargetPlan, plan_paths
+from causal_widget.interventions.layer_part import check_plain
+from causal_widget.interventions.path_plan import TargetPlan, plan_paths
+from causal_widget.interventions.piece_change import piece_change
 from causal_widget.interventions.seen_maps import Donors, MeanMaps
 from causal_widget.interventions.shadows import Copies, Handler
 from causal_widget.interventions.unit_edit import UnitEdit
@@ -32,6 +33,7 @@ def edited(
     means: MeanMaps | None = None,
     donors: Donors | None = None,
     first: int = 0,
+    index: Tensor | None = None,
     device: torch.device | None = None,
     grad: bool = False,
 ) -> Iterator[nn.Module]:
@@ -56,6 +58,8 @@ def edited(
         From `donors`: the maps that `Resample` takes. None: those of the batch's other images.
     first : int
         Number of the first image, by which `Resample` and `Noise` draw; every pass goes on counting.
+    index : int64 Tensor, shape (image,), optional
+        The numbers themselves, of the images of every pass, instead.
     device : torch.device, optional
         Where the model runs within the block. None: where it is.
     grad : bool
@@ -79,7 +83,7 @@ def edited(
     network, checked = bare(model), Edits.of(edits).checked(graph)
     plans = plan_paths(graph, checked.paths)
     shadows = dict.fromkeys(shadow for plan in plans for shadow in plan.shadows)
-    copies = Copies(tuple(shadows), first)
+    copies = Copies(tuple(shadows), first, index)
     for plan in plans:
         check_plain(plan.layer.name, network.get_submodule(plan.layer.module))
     handlers = [one for edit in checked.units for one in _handlers(edit, graph, copies, means, donors)]
@@ -96,49 +100,33 @@ def _handlers(
     edit: UnitEdit, graph: FilterGraph, copies: Copies, means: MeanMaps | None, donors: Donors | None
 ) -> list[Handler]:
     """Give to `watch` what edits units."""
+    if edit.action.needs_means and means is None:
+        raise ArgumentError(f"{edit} needs means=means(model, graph, images, {edit.site!r})")
     found: list[Handler] = []
     for name, numbers in edit.units.items():
         layer = graph.layer(name)
-        site = layer.site(edit.site)
-        units = torch.tensor(tuple(numbers))
-        mean = None
-        if edit.action.needs_means:
-            if means is None:
-                raise ArgumentError(f"{edit} needs means=means(model, graph, images, {edit.site!r})")
-            mean = means.at(layer, site)[units]
-        given = None if donors is None or not edit.action.random else donors
-        found.append((name, site, _edit_units(edit, layer, site, units, copies, mean, given)))
+        site, units = layer.site(edit.site), torch.tensor(tuple(numbers))
+        if means is not None and edit.action.needs_means:
+            means.at(layer, site)  # refused before the model runs
+        found.append((name, site, _edit_units(edit.action, layer, site, units, copies, means, donors)))
     return found
 
 
 def _edit_units(
-    edit: UnitEdit,
+    action: Action,
     layer: Layer,
     site: str,
     units: Tensor,
     copies: Copies,
-    means: Tensor | None,
+    means: MeanMaps | None,
     donors: Donors | None,
 ) -> Callable[[Tensor], Tensor]:
-    salt = crc32(f"{layer.name} {site}".encode())
-
-    def act(maps: Tensor) -> Tensor:
-        changed = edit.action.apply(
-            maps,
-            means,
-            copies.index if edit.action.random else None,
-            units=units,
-            donors=None if donors is None else donors.at(layer, site)[:, units],
-            donor_index=None if donors is None else donors.index,
-            salt=salt,
-        )
-        return changed.to(maps.dtype)
-
     def handler(maps: Tensor) -> Tensor:
         chosen = units.to(maps.device)
         old = maps.index_select(layer.unit_axis, chosen).movedim(layer.unit_axis, 1)
-        parts = copies.apart(layer.name, old) if edit.action.random else (old,)
-        new = torch.cat([act(one) for one in parts]).movedim(1, layer.unit_axis)
+        parts = copies.apart(layer.name, old) if action.random else (old,)
+        done = [acted(action, layer, site, one, chosen, copies.index, means, donors) for one in parts]
+        new = torch.cat(done).movedim(1, layer.unit_axis)
         return maps.index_copy(layer.unit_axis, chosen, new)
 
     return handler
@@ -169,7 +157,8 @@ def _under(plan: TargetPlan, module: nn.Module, given: Tensor, output: Tensor, c
     """Give the layer's output under its path edits."""
     changed = output
     for piece in plan.pieces:
-        difference = _difference(piece, module, plan.layer.name, given, copies)
+        own, other = (copies.of(plan.layer.name, given, seen) for seen in ((), piece.shadow))
+        difference = piece_change(piece, module, own if piece.shadow else given, other)
         if len(difference) != len(output):
             # Only the images' own rows count; `Copies` makes all copies of a layer's output the same.
             rest = difference.new_zeros(len(output) - len(difference), *difference.shape[1:])
@@ -183,19 +172,3 @@ def _under(plan: TargetPlan, module: nn.Module, given: Tensor, output: Tensor, c
         units = torch.as_tensor(piece.units, device=output.device)
         changed = changed.index_add(axis, units, difference.to(output.dtype))
     return changed
-
-
-def _difference(piece: Piece, module: nn.Module, name: str, given: Tensor, copies: Copies) -> Tensor:
-    """Give what changes at a piece's units: for the images alone where a unit shares its channels."""
-    if not piece.shadow:
-        return part(module, given, piece.units, piece.channels, piece.factor - 1)
-    own, other = copies.of(name, given, ()), copies.of(name, given, piece.shadow)
-    ones = np.ones_like(piece.factor)
-    seen = piece.shadowed
-    factor = piece.factor
-    # What is seen otherwise, then what is only weighted otherwise.
-    total = part(module, other, piece.units, piece.channels[seen], factor[:, seen])
-    total = total - part(module, own, piece.units, piece.channels[seen], ones[:, seen])
-    if not seen.all():
-        total = total + part(module, own, piece.units, piece.channels[~seen], factor[:, ~seen] - 1)
-    return total

@@ -52,8 +52,16 @@ def check_plain(name: str, module: nn.Module) -> None:
     )
 
 
+def channels_in(
+    module: nn.Module, given: Float[Tensor, "image ..."], channels: Numbers
+) -> Float[Tensor, "image ..."]:
+    """Give some channels of a layer's input: of axis 1, of a linear layer of the last."""
+    columns = torch.as_tensor(channels, device=given.device).long()
+    return given.index_select(-1 if isinstance(module, nn.Linear) else 1, columns)
+
+
 def part(
-    module: nn.Module, given: Float[Tensor, "image ..."], units: Numbers, channels: Numbers, factor: Factor
+    module: nn.Module, chosen: Float[Tensor, "image ..."], units: Numbers, channels: Numbers, factor: Factor
 ) -> Float[Tensor, "image unit ..."]:
     """Give what some input channels add to some units of a layer, each weight multiplied by a factor.
 
@@ -61,8 +69,8 @@ def part(
     ----------
     module : nn.Module
         A linear layer or a convolution that `check_plain` accepts.
-    given : Tensor, shape (image, channel, ...) or (..., channel) for a linear layer
-        The layer's whole input.
+    chosen : Tensor, shape (image, channel, ...) or (..., channel) for a linear layer
+        These channels of the layer's input, from `channels_in`.
     units, channels : int arrays
         Which; of a grouped convolution all in one group.
     factor : float array (unit, channel)
@@ -73,18 +81,17 @@ def part(
     Tensor, shape (image, unit, ...) or (..., unit) for a linear layer
         Without bias. Output = bias + the sum of the parts of disjoint channels.
     """
-    rows = torch.as_tensor(units, device=given.device).long()
-    columns = torch.as_tensor(channels, device=given.device).long()
-    factors = torch.as_tensor(factor, device=given.device)
+    rows = torch.as_tensor(units, device=chosen.device).long()
+    columns = torch.as_tensor(channels, device=chosen.device).long()
+    factors = torch.as_tensor(factor, device=chosen.device)
     if isinstance(module, nn.Linear):
         weight = module.weight[rows[:, None], columns]
-        return functional.linear(given.index_select(-1, columns), weight * factors.to(weight.dtype))
-    return _convolved(module, given, rows, columns, factors)
+        return functional.linear(chosen, weight * factors.to(weight.dtype))
+    return _convolved(module, chosen, rows, columns, factors)
 
 
-def _convolved(module: nn.Module, given: Tensor, rows: Tensor, columns: Tensor, factors: Tensor) -> Tensor:
+def _convolved(module: nn.Module, chosen: Tensor, rows: Tensor, columns: Tensor, factors: Tensor) -> Tensor:
     conv: nn.Conv2d = module  # type: ignore[assignment]  # any of the convolutions: they have the same attributes
-    chosen = given.index_select(1, columns)
     for kind, transposed in _TRANSPOSED.items():
         if isinstance(module, kind):
             weight = conv.weight[columns[:, None], rows % (conv.out_channels // conv.groups)]
@@ -97,7 +104,7 @@ def _convolved(module: nn.Module, given: Tensor, rows: Tensor, columns: Tensor, 
     padding = conv.padding
     if conv.padding_mode != "zeros":
         chosen = functional.pad(chosen, conv._reversed_padding_repeated_twice, mode=conv.padding_mode)
-        padding = (0,) * (given.ndim - 2)
+        padding = (0,) * (chosen.ndim - 2)
     convolve = next(function for kind, function in _CONVOLUTIONS.items() if isinstance(module, kind))
     return convolve(chosen, weight, None, conv.stride, padding, conv.dilation)
 

@@ -31,11 +31,13 @@ class Copies:
         One copy for each.
     first : int
         Number of the first image of the first run; every run goes on counting.
+    numbers : int64 Tensor, shape (image,), optional
+        Numbers of the images of every run instead.
     """
 
-    def __init__(self, shadows: Sequence[Shadow], first: int = 0) -> None:
+    def __init__(self, shadows: Sequence[Shadow], first: int = 0, numbers: Tensor | None = None) -> None:
         self._shadows = tuple(shadows)
-        self._next = first
+        self._next, self._numbers = first, numbers
         self.index = torch.arange(0)
 
     @property
@@ -44,8 +46,17 @@ class Copies:
         return 1 + len(self._shadows)
 
     def begin(self, images: Tensor) -> Tensor:
-        """Give the batch to run in place of the images."""
-        self.index = torch.arange(self._next, self._next + len(images))
+        """Give the batch to run in place of the images.
+
+        Raises
+        ------
+        DataError
+            If there are not as many images as numbers for them.
+        """
+        if self._numbers is not None and len(self._numbers) != len(images):
+            raise DataError(f"{len(images)} images, and numbers for {len(self._numbers)}")
+        counted = torch.arange(self._next, self._next + len(images))
+        self.index = counted if self._numbers is None else self._numbers
         self._next += len(images)
         return images if self.n == 1 else images.repeat(self.n, *[1] * (images.ndim - 1))
 

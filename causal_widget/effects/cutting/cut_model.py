@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,12 +14,19 @@ from torch import Tensor, fx, nn
 
 from causal_widget.effects.cutting.batch_dependent import refuse_batch_dependent
 from causal_widget.effects.cutting.carried import size_in_bytes, spec_of
-from causal_widget.effects.cutting.places import Place, find_places, same, seen_by_watch
+from causal_widget.effects.cutting.places import (
+    Place,
+    find_places,
+    inputs_of,
+    route_of,
+    same,
+    seen_by_watch,
+)
 from causal_widget.effects.cutting.program import NoCut, Program
 from causal_widget.effects.cutting.region import Region, region_below
 from causal_widget.effects.cutting.reuse import Reuse, reuses
 from causal_widget.effects.cutting.rules import Rule, rule_for
-from causal_widget.effects.cutting.state import CutState
+from causal_widget.effects.cutting.state import CutState, recorded
 from causal_widget.errors import DataError, UnsupportedModelError
 from causal_widget.graph import FilterGraph
 from causal_widget.guard import bare, floating_type, guarded
@@ -53,7 +61,7 @@ class CutModel:
     _rules: Mapping[fx.Node, Rule | None]
     _shapes: Mapping[fx.Node, Any]
     _reuses: Mapping[fx.Node, Reuse]
-    _regions: dict[fx.Node, Region | str] = field(default_factory=dict)
+    _regions: dict[Place, Region | str] = field(default_factory=dict)
 
     @staticmethod
     def of(model: nn.Module, graph: FilterGraph) -> CutModel | str:
@@ -88,15 +96,36 @@ class CutModel:
                 return str(reason)
 
     def region(self, layer: str, site: str) -> Region | str:
-        """Give what lies below a site, or why it cannot be entered there."""
-        node = self.places.get((layer, site))
-        if node is None:
+        """Give what lies below a site, or why it cannot be entered there.
+
+        Beside the sites there are a layer's input, which is only kept (`input_of`), and routes from a site
+        to one of the layers that read it (`route`).
+        """
+        if (layer, site) not in self._regions:
+            self._regions[layer, site] = self._found(layer, *route_of(site))
+        return self._regions[layer, site]
+
+    def _found(self, layer: str, site: str, target: str) -> Region | str:
+        if site == "input":
+            node = self.inputs.get(layer)
+            if node is None:
+                return f'what layer "{layer}" reads is not one tensor of the trace'
+            return Region(node, node, (), frozenset({node}), {}, 1)
+        start = self.places.get((layer, site))
+        if start is None:
             return self.missing.get((layer, site), f'layer "{layer}" has no site "{site}"')
-        if node not in self._regions:
-            self._regions[node] = region_below(
-                self.program, node, self._specs, self._rules, self._shapes.__getitem__
-            )
-        return self._regions[node]
+        told = (self.program, start, self._specs, self._rules, self._shapes.__getitem__)
+        if not target:
+            return region_below(*told)
+        if target not in self.inputs:
+            return f'what layer "{target}" reads is not one tensor of the trace'
+        stops = {node for (_, own), node in self.places.items() if own == "conv"} - {start}
+        return region_below(*told, self.inputs[target], stops)
+
+    @cached_property
+    def inputs(self) -> Mapping[str, fx.Node]:
+        """The nodes of the layers' inputs."""
+        return inputs_of(self.places)
 
     def kept_bytes(self, places: Iterable[Place], n_images: int) -> int:
         """Bytes that a run keeps for later changes at some sites, for so many images."""
@@ -109,7 +138,12 @@ class CutModel:
 
     @contextmanager
     def run(
-        self, images: Images, at: Iterable[Place] | None = None, *, channels_last: bool = False
+        self,
+        images: Images,
+        at: Iterable[Place] | None = None,
+        *,
+        channels_last: bool = False,
+        grad: bool = False,
     ) -> Iterator[CutState]:
         """Run the network once, and keep what later changes need while the block lasts.
 
@@ -122,6 +156,8 @@ class CutModel:
         channels_last : bool
             Lay the channels of a pixel side by side in memory: on many machines convolutions are faster so.
             Results differ by rounding; a network that asks for a view of its maps may refuse.
+        grad : bool
+            Record the run, so that the logits have gradients with respect to what `CutState.value` gives.
 
         Yields
         ------
@@ -135,6 +171,31 @@ class CutModel:
         UnsupportedModelError
             If the network cannot be entered at one of the sites.
         """
+        with guarded(self.model, grad=grad):
+            state = self.keep(images, at, channels_last=channels_last, grad=grad)
+            try:
+                yield state
+            finally:
+                state.clear()
+
+    def keep(
+        self,
+        images: Images,
+        at: Iterable[Place] | None = None,
+        *,
+        channels_last: bool = False,
+        grad: bool = False,
+    ) -> CutState:
+        """Run the network once, and keep what later changes need until the state is cleared.
+
+        For many changes, one after the other, on the same images. Whoever runs again guards the model each
+        time (`guarded`), and holds it where it was when this ran.
+
+        Parameters
+        ----------
+        images, at, channels_last, grad
+            As for `run`.
+        """
         self._check(images)
         regions = {place: self._entered(place) for place in (self.places if at is None else at)}
         if at is None:
@@ -143,17 +204,14 @@ class CutModel:
         if refused is not None:
             raise UnsupportedModelError(f"the network cannot be entered at {refused[0]}: {refused[1]}")
         found = {place: region for place, region in regions.items() if isinstance(region, Region)}
-        keep = {node for region in found.values() for node in region.needs}
-        with guarded(self.model) as guard:
+        needed = {node for region in found.values() for node in region.needs}
+        with guarded(self.model, grad=grad) as guard:
             state = CutState(self.graph, self.program, self._specs, self._rules, self._reuses, found)
             placed = images.to(guard.device, floating_type(self.model))
             if channels_last and placed.ndim == 4:
                 placed = placed.contiguous(memory_format=torch.channels_last)
-            state.fill(placed, frozenset(keep))
-            try:
-                yield state
-            finally:
-                state.clear()
+            state.fill(recorded(placed) if grad else placed, frozenset(needed))
+        return state
 
     def _entered(self, place: Place) -> Region | str:
         return self.region(*place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,35 @@ from causal_widget.graph import FilterGraph, Layer, watch
 from causal_widget.graph.calls import call_name, layer_modules
 from causal_widget.graph.steps import Follower
 
-__all__ = ["Place", "find_places", "seen_by_watch"]
+__all__ = ["Place", "find_places", "input_of", "inputs_of", "route", "route_of", "seen_by_watch"]
 
 Place = tuple[str, str]
+
+
+def input_of(layer: str) -> Place:
+    """Name the place of a layer's whole input: it is kept, no change enters there."""
+    return layer, "input"
+
+
+def route(layer: str, site: str, target: str) -> Place:
+    """Name the place at which a unit is changed on the way to a layer that reads it, and to no other."""
+    return layer, f"{site}>{target}"
+
+
+def route_of(site: str) -> tuple[str, str]:
+    """Give the site and the target in a route's name; no target where it is a site alone."""
+    own, _, target = site.partition(">")
+    return own, target
+
+
+def inputs_of(places: Mapping[Place, fx.Node]) -> dict[str, fx.Node]:
+    """Give the nodes of the layers' inputs, of those that were called with their input alone."""
+    calls = {layer: node for (layer, site), node in places.items() if site == "conv"}
+    return {
+        layer: node.args[0]
+        for layer, node in calls.items()
+        if node.op == "call_module" and len(node.args) == 1 and isinstance(node.args[0], fx.Node)
+    }
 
 
 @dataclass(eq=False)

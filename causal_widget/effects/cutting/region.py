@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,12 +18,12 @@ __all__ = ["Region", "region_below"]
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Everything below one node.
+    """Everything below one node, up to another.
 
     Attributes
     ----------
-    start : fx.Node
-        The node whose value is replaced.
+    start, end : fx.Node
+        The node whose value is replaced, and the node whose value is wanted.
     nodes : tuple of fx.Node
         What runs again, in order; the start is not among them.
     needs : frozenset of fx.Node
@@ -35,6 +35,7 @@ class Region:
     """
 
     start: fx.Node
+    end: fx.Node
     nodes: tuple[fx.Node, ...]
     needs: frozenset[fx.Node]
     frees: Mapping[fx.Node, list[fx.Node]]
@@ -52,35 +53,56 @@ def region_below(
     specs: Mapping[fx.Node, Any],
     rules: Mapping[fx.Node, Rule | None],
     example: Callable[[fx.Node], Any],
+    end: fx.Node | None = None,
+    stops: Collection[fx.Node] = (),
 ) -> Region | str:
     """Find what runs again when a node's value is replaced.
+
+    Parameters
+    ----------
+    program, start : Program, fx.Node
+        The network and the node.
+    specs, rules, example : mappings and callable
+        How values depend on the batch, how nodes follow a change, and values that tell shapes.
+    end : fx.Node, optional
+        The node whose value is wanted; None: the network's output.
+    stops : collection of nodes
+        Nodes that keep their value whatever they read.
 
     Returns
     -------
     Region, or str
         A reason: a value from above the cut does not say what it would be for another batch.
     """
-    below = _below(program, start, specs, example)
+    end = program.result if end is None else end
+    below = _below(program, start, specs, example, end, stops)
     nodes = tuple(node for node in program.nodes if node in below)
+    if end is not start and end not in below:
+        return f"nothing leads from {start.name} to {end.name} but through other layers"
     above = {n for node in nodes for n in node.all_input_nodes if n not in below and n is not start}
     for node in above:
         if not is_known(specs[node]):
             return f"the value of {node.name} depends on the number of images in a way that is not understood"
     frees = last_uses(nodes)
-    needs = frozenset(above | {start} | _needed_by_rules(nodes, start, rules, program.result))
-    return Region(start, nodes, needs, frees, _peak(nodes, start, frees, example))
+    needs = frozenset(above | {start} | _needed_by_rules(nodes, start, rules, end))
+    return Region(start, end, nodes, needs, frees, _peak(nodes, start, frees, example))
 
 
 def _below(
-    program: Program, start: fx.Node, specs: Mapping[fx.Node, Any], example: Callable[[fx.Node], Any]
+    program: Program,
+    start: fx.Node,
+    specs: Mapping[fx.Node, Any],
+    example: Callable[[fx.Node], Any],
+    end: fx.Node,
+    stops: Collection[fx.Node],
 ) -> set[fx.Node]:
-    """Nodes that read the start, and that the result reads. Sizes are known beforehand, and left out."""
+    """Nodes that read the start, and that the end reads. Sizes are known beforehand, and left out."""
     reached = {start}
     for node in program.nodes:
-        size = is_plain(example(node)) and is_known(specs[node])
-        if not size and any(read in reached for read in node.all_input_nodes):
+        keeps = node in stops or (is_plain(example(node)) and is_known(specs[node]))
+        if not keeps and any(read in reached for read in node.all_input_nodes):
             reached.add(node)
-    wanted = {program.result}
+    wanted = {end}
     for node in reversed(program.nodes):
         if node in wanted:
             wanted.update(node.all_input_nodes)

@@ -1,44 +1,21 @@
-"""One unit at a time, many in one batch: the logits under do() of each of a layer's units."""
+"""One unit at a time: the logits under a change of each of a layer's units alone."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from causal_widget.effects.cutting.changed import Change, State, changed_logits
 from causal_widget.effects.cutting.pace import BUDGET, Pace
-from causal_widget.effects.forward import in_halves
 from causal_widget.errors import ArgumentError
-from causal_widget.graph import FilterGraph
 
-__all__ = ["Block", "State", "ValueOf", "single_effects"]
+__all__ = ["Block", "ValueOf", "single_effects"]
 
 ValueOf = Callable[[int, Float[Tensor, "image ..."]], Tensor]
-
-
-class State(Protocol):
-    """What `CutState` and `WholeState` have in common."""
-
-    graph: FilterGraph
-    logits: Tensor
-
-    @property
-    def n(self) -> int:
-        """Number of images."""
-
-    def value(self, layer: str, site: str) -> Tensor:
-        """Give the tensor at a site without any change."""
-
-    def bytes_per_item(self, layer: str, site: str) -> int:
-        """Bytes that one item takes."""
-
-    def again_units(self, layer: str, site: str, units: Tensor, maps: Tensor, rows: Tensor) -> Tensor:
-        """Run again with one unit's map replaced in each item."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +36,6 @@ class Block:
     units: tuple[int, ...]
     logits: Float[Tensor, "unit image class"]
     items: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Changes:
-    """All (unit, image) pairs of a block in which something changes."""
-
-    position: Int[Tensor, " item"]
-    units: Int[Tensor, " item"]
-    rows: Int[Tensor, " item"]
-    maps: Float[Tensor, "item ..."]
 
 
 def single_effects(
@@ -113,67 +80,17 @@ def single_effects(
     found = state.graph.layer(layer)
     for unit in units:
         state.graph.check_units({found.name: [unit]})
-    told = pace or Pace.within(budget, state.bytes_per_item(layer, site))
-    maps = state.value(layer, site).movedim(found.unit_axis, 1)
-    each = _units_a_block(state, told, maps, budget)
-    for first in range(0, len(units), each):
-        yield _block(state, (layer, site), tuple(units[first : first + each]), maps, value_of, told)
+    maps = state.value(layer, site).detach().movedim(found.unit_axis, 1)
+    changes = (_change(unit, maps[:, unit], value_of) for unit in units)
+    for found_here in changed_logits(state, (layer, site), changes, pace=pace, budget=budget):
+        some = tuple(units[found_here.first : found_here.first + len(found_here.logits)])
+        yield Block(some, found_here.logits, found_here.items)
 
 
-def _units_a_block(state: State, pace: Pace, maps: Tensor, budget: int) -> int:
-    """Enough units to fill a batch several times, whose maps and logits fit into half the budget."""
-    numbers = maps[:, 0].numel() + state.logits.numel()
-    fitting = budget // (2 * numbers * state.logits.element_size())
-    wanted = 4 * pace.largest // state.n + 1
-    return max(1, min(fitting, wanted))
-
-
-def _block(
-    state: State,
-    place: tuple[str, str],
-    units: tuple[int, ...],
-    maps: Tensor,
-    value_of: ValueOf,
-    pace: Pace,
-) -> Block:
-    logits = state.logits.repeat(len(units), 1, 1)
-    changes = _changes(units, maps, value_of)
-    n, first = len(changes.rows), 0
-    while first < n:
-        size = min(pace.size, n - first)
-        some = slice(first, first + size)
-        began = time.perf_counter()
-        result = in_halves(_runner(state, place, changes), torch.arange(n, device=maps.device)[some])
-        logits[changes.position[some], changes.rows[some]] = result
-        if result.device.type == "cuda":
-            torch.cuda.synchronize(result.device)
-        pace.note(size, time.perf_counter() - began)
-        first += size
-    return Block(units, logits, n)
-
-
-def _runner(state: State, place: tuple[str, str], changes: _Changes) -> Callable[[Tensor], Tensor]:
-    def run(items: Tensor) -> Tensor:
-        part = slice(int(items[0]), int(items[-1]) + 1)
-        return state.again_units(*place, changes.units[part], changes.maps[part], changes.rows[part])
-
-    return run
-
-
-def _changes(units: tuple[int, ...], maps: Tensor, value_of: ValueOf) -> _Changes:
-    positions, rows, values = [], [], []
-    for position, unit in enumerate(units):
-        before = maps[:, unit]
-        after = value_of(unit, before)
-        if after.shape != before.shape:
-            raise ArgumentError(
-                f"the new maps of unit {unit} must have shape {tuple(before.shape)}, got {tuple(after.shape)}"
-            )
-        changed = (after != before).flatten(1).any(1) if before.ndim > 1 else after != before
-        found = changed.nonzero().flatten()
-        rows.append(found)
-        values.append(after[found])
-        positions.append(torch.full_like(found, position))
-    place = torch.cat(positions)
-    numbers = torch.tensor(units, device=maps.device)
-    return _Changes(place, numbers[place], torch.cat(rows), torch.cat(values))
+def _change(unit: int, before: Tensor, value_of: ValueOf) -> Change:
+    after = value_of(unit, before)
+    if after.shape != before.shape:
+        raise ArgumentError(
+            f"the new maps of unit {unit} must have shape {tuple(before.shape)}, got {tuple(after.shape)}"
+        )
+    return Change(torch.tensor([unit], device=before.device), before[:, None], after[:, None])

@@ -9,15 +9,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, fx
 
-from causal_widget.effects.cutting.carried import carry, size_in_bytes
+from causal_widget.effects.cutting.again import Again
+from causal_widget.effects.cutting.carried import size_in_bytes
 from causal_widget.effects.cutting.places import Place
 from causal_widget.effects.cutting.program import Program
 from causal_widget.effects.cutting.region import Region
 from causal_widget.effects.cutting.reuse import Reuse
 from causal_widget.effects.cutting.rules import Rule
 from causal_widget.effects.cutting.slices import Items, Slices
+from causal_widget.effects.cutting.under import logits_under
 from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.graph import FilterGraph
+from causal_widget.interventions import Donors, Edits, MeanMaps
 
 __all__ = ["CutState"]
 
@@ -47,12 +50,14 @@ class CutState:
         regions: Mapping[Place, Region],
     ) -> None:
         self.graph, self.program = graph, program
-        self._specs, self._rules, self._reuses, self._regions = specs, rules, reuses, regions
+        self.specs, self.rules, self.reuses, self._regions = specs, rules, reuses, regions
         self._values: dict[fx.Node, Any] | None = None
+        self._images: Tensor | None = None
         self.logits = torch.empty(0)
 
     def fill(self, images: Tensor, keep: frozenset[fx.Node]) -> None:
         """Run the network once, and keep the values of some nodes."""
+        self._images = images
         kept = {self.program.images: images, **self.program.defaults}
         for node, value in self.program.steps(images, keep):
             if node in keep:
@@ -63,7 +68,7 @@ class CutState:
 
     def clear(self) -> None:
         """Let go of what was kept; the logits stay."""
-        self._values = None
+        self._values = self._images = None
 
     @property
     def n(self) -> int:
@@ -74,7 +79,7 @@ class CutState:
     def bytes(self) -> int:
         """Memory of what is kept, in bytes."""
         kept = (self._values or {}).items()
-        return sum(size_in_bytes(value) for node, value in kept if self._specs[node] == "images")
+        return sum(size_in_bytes(value) for node, value in kept if self.specs[node] == "images")
 
     def kept(self, node: fx.Node) -> Any:
         """Give the kept value of a node, for all images.
@@ -126,7 +131,7 @@ class CutState:
         """
         region = self._region(layer, site)
         rows = rows_of(tensor, rows, self.n, self.kept(region.start))
-        run = _Again(self, region, Items(rows, ((0, len(rows)),)))
+        run = Again(self, region, Items(rows, ((0, len(rows)),)))
         return run.logits(tensor)
 
     def again_units(
@@ -155,12 +160,79 @@ class CutState:
         Tensor, shape (item, class)
             The logits.
         """
+        return self.again_sets(layer, site, units[:, None], maps[:, None], rows)
+
+    def again_sets(
+        self,
+        layer: str,
+        site: str,
+        units: Int[Tensor, "item unit"],
+        maps: Float[Tensor, "item unit ..."],
+        rows: Int[Tensor, " item"],
+    ) -> Float[Tensor, "item class"]:
+        """Run what lies below a site again, with the maps of some units replaced in each item.
+
+        Parameters
+        ----------
+        layer, site : str
+            Where the change enters.
+        units : int Tensor, shape (item, unit)
+            Which units are changed in each item; items of the same units stand together, their rows
+            ascending.
+        maps : Tensor, shape (item, unit, ...)
+            What their maps become.
+        rows : int Tensor, shape (item,)
+            Which image each item is.
+
+        Returns
+        -------
+        Tensor, shape (item, class)
+            The logits.
+        """
+        region, axis = self._region(layer, site), self._axis(layer)
+        whole = self.kept(region.start)
+        most = 2 * units.shape[1] > self.graph.layer(layer).units > 2
+        if whole.ndim + axis != 1 or most:
+            return self.again(layer, site, replaced(whole, axis, units, maps, rows), rows)
+        run = Again(self, region, Items(rows, blocks_of(units, rows)))
+        return run.logits(Slices(units, maps))
+
+    def along(
+        self, layer: str, site: str, units: Int[Tensor, " unit"], maps: Float[Tensor, "image unit ..."]
+    ) -> Tensor | Slices:
+        """Give what a layer's input becomes when some units are changed on the way to it alone.
+
+        Parameters
+        ----------
+        layer, site : str
+            A `route`.
+        units : int Tensor, shape (unit,)
+            Which units are changed.
+        maps : Tensor, shape (image, unit, ...)
+            What their maps become, for all images.
+
+        Returns
+        -------
+        Tensor or Slices
+            For all images; slices where only some channels change.
+        """
         region = self._region(layer, site)
         whole = self.kept(region.start)
-        if whole.ndim + self.graph.layer(layer).unit_axis != 1:
-            return self.again(layer, site, replaced(whole, self._axis(layer), units, maps, rows), rows)
-        run = _Again(self, region, Items(rows, blocks_of(units, rows)))
-        return run.logits(Slices(units[:, None], maps[:, None]))
+        rows, many = torch.arange(self.n, device=whole.device), units.expand(self.n, -1)
+        run = Again(self, region, Items(rows, ((0, self.n),)))
+        if whole.ndim + self._axis(layer) != 1:
+            return run.end(replaced(whole, self._axis(layer), many, maps, rows))
+        return run.end(Slices(many, maps))
+
+    def under(
+        self,
+        edits: Edits,
+        index: Int[Tensor, " image"],
+        means: MeanMaps | None = None,
+        donors: Donors | None = None,
+    ) -> Float[Tensor, "image class"]:
+        """Give the logits under any edits, by a pass through the whole network."""
+        return logits_under(self.program.model, self.graph, self._images, edits, index, means, donors)
 
     def _axis(self, layer: str) -> int:
         return self.graph.layer(layer).unit_axis
@@ -172,9 +244,14 @@ class CutState:
         return region
 
 
-def blocks_of(units: Int[Tensor, " item"], rows: Int[Tensor, " item"]) -> tuple[tuple[int, int], ...]:
-    """Cut items into blocks of one unit each, in which no image comes twice."""
-    breaks = (units[1:] != units[:-1]) | (rows[1:] <= rows[:-1])
+def recorded(images: Tensor) -> Tensor:
+    """Give images to which everything computed of them is connected; a network may write into them."""
+    return images.detach().requires_grad_().clone()
+
+
+def blocks_of(units: Int[Tensor, "item unit"], rows: Int[Tensor, " item"]) -> tuple[tuple[int, int], ...]:
+    """Cut items into blocks of the same units each, in which no image comes twice."""
+    breaks = (units[1:] != units[:-1]).any(1) | (rows[1:] <= rows[:-1])
     ends = [*(breaks.nonzero().flatten() + 1).tolist(), len(units)]
     return tuple(zip([0, *ends[:-1]], ends, strict=True)) if len(units) else ()
 
@@ -196,60 +273,9 @@ def rows_of(tensor: Tensor, rows: Tensor | None, n: int, whole: Tensor) -> Tenso
 
 
 def replaced(whole: Tensor, axis: int, units: Tensor, maps: Tensor, rows: Tensor) -> Tensor:
-    """Give kept values of some images, with one unit's map replaced in each."""
-    tensor = whole.index_select(0, rows)
-    moved = tensor.movedim(axis, 1)
-    moved[torch.arange(len(rows), device=rows.device), units] = maps.to(tensor.dtype)
+    """Give kept values of some images, with the maps of some units (item, unit) replaced in each."""
+    with torch.no_grad():
+        tensor = whole.index_select(0, rows)
+        moved = tensor.movedim(axis, 1)
+        moved[torch.arange(len(rows), device=rows.device)[:, None], units] = maps.to(tensor.dtype)
     return tensor
-
-
-class _Again:
-    """One run of what lies below a cut: a `Running` for the rules."""
-
-    def __init__(self, state: CutState, region: Region, items: Items) -> None:
-        self.program, self.items = state.program, items
-        self._state, self._region = state, region
-        self._now: dict[fx.Node, Any] = {}
-        self._below = {region.start, *region.nodes}
-
-    def logits(self, start: Tensor | Slices) -> Tensor:
-        """Run all nodes, and give the result."""
-        region, result = self._region, self.program.result
-        self._now[region.start] = start
-        for node in region.nodes:
-            self._now[node] = self._computed(node)
-            for done in region.frees.get(node, ()):
-                if done is not result:
-                    self._now.pop(done, None)
-        return self._whole(result)  # type: ignore[no-any-return]
-
-    def _computed(self, node: fx.Node) -> Any:
-        changed = [n for n in node.all_input_nodes if n in self._below]
-        rule = self._state._rules[node]
-        if rule is not None and all(isinstance(self._now[n], Slices) for n in changed):
-            followed = rule.follow(self, node)
-            if followed is not None:
-                return followed
-        reuse = self._state._reuses.get(node)
-        if reuse is None or reuse[0] not in self._region.nodes_set:
-            return self.program.call(node, self._whole)
-        own, function = reuse
-        return function(self._whole(own), *[self._whole(n) for n in node.all_input_nodes if n is not own])
-
-    def _whole(self, node: fx.Node) -> Any:
-        value = self.value(node)
-        return value.into(self.kept(node), self.items.rows) if isinstance(value, Slices) else value
-
-    def value(self, node: fx.Node) -> Any:
-        """Value of a node in this run, as the rules may ask for it."""
-        if node in self._below:
-            return self._now[node]
-        return carry(self.kept(node), self._state._specs[node], self.items.rows)
-
-    def kept(self, node: fx.Node) -> Any:
-        """Value that was kept of a node, for all images."""
-        return self._state.kept(node)
-
-    def changed(self, node: fx.Node) -> bool:
-        """Whether the node lies below the change."""
-        return node in self._below

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,14 +11,19 @@ from torch import Tensor, nn
 
 from causal_widget.effects.cutting.batch_dependent import refuse_batch_dependent
 from causal_widget.effects.cutting.carried import size_in_bytes
-from causal_widget.effects.cutting.places import Place
-from causal_widget.effects.cutting.state import replaced, rows_of
+from causal_widget.effects.cutting.places import Place, input_of
+from causal_widget.effects.cutting.state import recorded, replaced, rows_of
+from causal_widget.effects.cutting.under import logits_under
 from causal_widget.effects.forward import logits_of
 from causal_widget.errors import OrderError
-from causal_widget.graph import FilterGraph, watch
+from causal_widget.graph import SITES, FilterGraph, watch
+from causal_widget.graph.calls import call_name, on_calls
 from causal_widget.guard import bare, floating_type, guarded
+from causal_widget.interventions import Donors, Edits, MeanMaps
 
 __all__ = ["WholeModel", "WholeState"]
+
+Handler = Callable[[Tensor], Tensor | None]
 
 
 class WholeModel:
@@ -38,12 +43,20 @@ class WholeModel:
 
     @contextmanager
     def run(
-        self, images: Float[Tensor, "image channel height width"], at: Iterable[Place] = ()
+        self,
+        images: Float[Tensor, "image channel height width"],
+        at: Iterable[Place] = (),
+        *,
+        grad: bool = False,
     ) -> Iterator[WholeState]:
-        """Run the network once, and keep the tensors at some sites while the block lasts."""
-        with guarded(self.model) as guard:
+        """Run the network once, and keep the tensors at some sites while the block lasts.
+
+        With `grad` the run is recorded: the logits have gradients with respect to the kept tensors.
+        """
+        with guarded(self.model, grad=grad) as guard:
             state = WholeState(self.model, self.graph, self.reason)
-            state.fill(images.to(guard.device, floating_type(self.model)), list(at))
+            placed = images.to(guard.device, floating_type(self.model))
+            state.fill(recorded(placed) if grad else placed, list(at))
             try:
                 yield state
             finally:
@@ -65,12 +78,42 @@ class WholeState:
     def fill(self, images: Tensor, places: list[Place]) -> None:
         """Run the network once, and keep the tensors at some sites."""
 
-        def keep(place: Place) -> tuple[str, str, object]:
-            return (*place, lambda tensor: self._values.__setitem__(place, tensor.clone()))
+        def keep(place: Place) -> tuple[str, str, Handler]:
+            def kept(tensor: Tensor) -> Tensor | None:
+                self._values[place] = tensor.clone()
+                # The network goes on with a copy of the kept tensor, so that it has a gradient although an
+                # activation may write into what it gets.
+                return self._values[place].clone() if torch.is_grad_enabled() else None
 
-        with watch(self._model, self.graph, [keep(place) for place in places]):  # type: ignore[misc]
+            return (*place, kept)
+
+        sites = [place for place in places if place[1] in SITES]
+        inputs = {layer for layer, site in places if site == "input"}
+        with (
+            watch(self._model, self.graph, [keep(place) for place in sites]),
+            on_calls(self._model, self._keeper(inputs), lambda *_: None),
+        ):
             self.logits = logits_of(self._model, images)
         self._images = images
+
+    def _keeper(self, inputs: set[str]) -> Callable[[str, int, Tensor], None]:
+        """Keep what some layers read, for what is computed of it beside the network."""
+
+        def keep(path: str, call: int, given: Tensor) -> None:
+            if call_name(path, call) in inputs:
+                self._values[input_of(call_name(path, call))] = given.detach().clone()
+
+        return keep
+
+    def under(
+        self,
+        edits: Edits,
+        index: Int[Tensor, " image"],
+        means: MeanMaps | None = None,
+        donors: Donors | None = None,
+    ) -> Tensor:
+        """Give the logits under any edits."""
+        return logits_under(self._model, self.graph, self._images, edits, index, means, donors)
 
     def clear(self) -> None:
         """Let go of what was kept; the logits stay."""
@@ -102,8 +145,8 @@ class WholeState:
         rows = rows_of(tensor, rows, self.n, self.value(layer, site))
         if self._images is None:
             raise OrderError("the run is over: use the state within its with block")
-        images = self._images.index_select(0, rows)
-        with watch(self._model, self.graph, [(layer, site, lambda _: tensor.clone())]):
+        images = self._images.detach().index_select(0, rows)
+        with torch.no_grad(), watch(self._model, self.graph, [(layer, site, lambda _: tensor.clone())]):
             return self._model(images)  # type: ignore[no-any-return]
 
     def again_units(
@@ -115,5 +158,16 @@ class WholeState:
         rows: Int[Tensor, " item"],
     ) -> Tensor:
         """Run the network again, with one unit's map replaced in each item."""
+        return self.again_sets(layer, site, units[:, None], maps[:, None], rows)
+
+    def again_sets(
+        self,
+        layer: str,
+        site: str,
+        units: Int[Tensor, "item unit"],
+        maps: Float[Tensor, "item unit ..."],
+        rows: Int[Tensor, " item"],
+    ) -> Tensor:
+        """Run the network again, with the maps of some units replaced in each item."""
         axis = self.graph.layer(layer).unit_axis
         return self.again(layer, site, replaced(self.value(layer, site), axis, units, maps, rows), rows)
