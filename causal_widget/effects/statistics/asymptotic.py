@@ -16,7 +16,7 @@ from causal_widget.effects.statistics.checks import (
     check_whole,
 )
 
-__all__ = ["asymptotic_half_width", "asymptotic_interval"]
+__all__ = ["asymptotic_half_width", "asymptotic_interval", "effective_images", "mixture_variance"]
 
 FIRST = 64
 
@@ -65,9 +65,8 @@ def asymptotic_half_width(
     counts = np.asarray(n, dtype=np.float64)
     size = check_population(population, n)
     alpha = (1 - check_share(level, "level")) / check_whole(questions, "questions", 1)
-    t = _effective(counts, size)
-    best = np.minimum(check_positive(tuned_at, "tuned_at (images)"), np.maximum(size, 2) / 2)
-    r2 = _tuned(alpha, _effective(best, np.maximum(size, 2)))
+    t = effective_images(counts, size)
+    r2 = mixture_variance(alpha, tuned_at, size)
     with np.errstate(divide="ignore", invalid="ignore"):
         known = np.isfinite(t) & (t > 0)
         safe = np.where(known, t, 1.0)
@@ -100,12 +99,15 @@ def asymptotic_interval(
     return centre - half, centre + half
 
 
-def _effective(n: Array, population: Array) -> Array:
+def effective_images(n: Array, population: Array) -> Array:
     """Give how many independent draws are worth n without replacement: infinitely many when n is all."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(n >= population, np.inf, n / (1 - n / population))
 
 
-def _tuned(alpha: float, t: Array) -> Array:
-    """Give r**2 that makes the width least at t, by the paper's closed approximation (appendix B.2)."""
-    return (-2 * math.log(alpha) + math.log(-2 * math.log(alpha)) + 1) / t
+def mixture_variance(alpha: float, tuned_at: float, population: Array) -> Array:
+    """Give r**2 that makes the width least at so many images, by the paper's closed approximation (B.2)."""
+    size = np.maximum(population, 2)
+    best = np.minimum(check_positive(tuned_at, "tuned_at (images)"), size / 2)
+    numerator = -2 * math.log(alpha) + math.log(-2 * math.log(alpha)) + 1
+    return np.asarray(numerator / effective_images(best, size))

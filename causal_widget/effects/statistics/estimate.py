@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
-from causal_widget.effects.statistics.checks import Array, check_share
+from causal_widget.effects.statistics.anytime import Looks
+from causal_widget.effects.statistics.checks import Array, check_share, check_whole
+from causal_widget.effects.statistics.moments import EffectMoments
 
 __all__ = ["Estimate"]
 
@@ -32,8 +36,14 @@ class Estimate:
         Images in which anything changes; in the others the effect is zero for certain.
     images : array of int, shape (question...)
         Images looked at.
-    population : array, shape (question...)
-        Images that the mean is about; infinite: all there might ever be.
+    frame : array, shape (question...)
+        Images of which the n were drawn; infinite: more might come.
+    level : float
+        Of `low` and `high`.
+    questions : int
+        For a union bound: so many intervals hold together.
+    looks : Looks, optional
+        Where one looked again and again: then everything holds whenever one stops.
     """
 
     mean: Float64[np.ndarray, "*question"]
@@ -43,33 +53,92 @@ class Estimate:
     n: Int64[np.ndarray, "*question"]
     changed: Int64[np.ndarray, "*question"]
     images: Int64[np.ndarray, "*question"]
-    population: Float64[np.ndarray, "*question"]
+    frame: Float64[np.ndarray, "*question"]
+    level: float = 0.95
+    questions: int = 1
+    looks: Looks | None = None
+
+    @staticmethod
+    def of(found: EffectMoments, population: ArrayLike | None = None) -> Estimate:
+        """Give the estimate of moments alone."""
+        frame = np.inf if population is None else np.asarray(population, np.float64)
+        return Estimate(
+            found.mean, found.se(population), found.sd, found.df, found.n, found.n, found.n,
+            np.broadcast_to(frame, found.n.shape),
+        )  # fmt: skip
 
     @property
     def whole(self) -> Bool[np.ndarray, "*question"]:
         """Whether nothing is left to measure."""
-        return np.asarray((self.se == 0) & (self.images >= self.population))
+        return np.asarray(self.n >= self.frame)
 
-    def half_width(self, level: float = 0.95) -> Float64[np.ndarray, "*question"]:
-        """Give half of the width of the interval of each mean; infinite where nothing is known."""
-        half = stdtrit(np.maximum(self.df, 1), 0.5 + check_share(level, "level") / 2) * self.se
+    @property
+    def per_image(self) -> Float64[np.ndarray, "*question"]:
+        """Standard deviation an image that `se` would come from: ``se / sqrt(1/n - 1/frame)``."""
+        left = 1 / np.maximum(self.n, 1) - 1 / np.maximum(self.frame, 1)
+        return np.where(left > 0, self.se / np.sqrt(np.where(left > 0, left, 1.0)), 0.0)
+
+    @property
+    def low(self) -> Float64[np.ndarray, "*question"]:
+        """Lower ends of the intervals."""
+        return np.asarray(self.mean - self.half_width())
+
+    @property
+    def high(self) -> Float64[np.ndarray, "*question"]:
+        """Upper ends of the intervals."""
+        return np.asarray(self.mean + self.half_width())
+
+    def half_width(self) -> Float64[np.ndarray, "*question"]:
+        """Give half of the width of the intervals; infinite where nothing is known."""
+        alpha = (1 - check_share(self.level, "level")) / check_whole(self.questions, "questions", 1)
+        if self.looks is not None:
+            return self.looks.half_width(1 - alpha)
+        half = stdtrit(np.maximum(self.df, 1), 1 - alpha / 2) * self.se
         return np.where(np.isnan(half), np.inf, half)
-
-    def interval(
-        self, level: float = 0.95
-    ) -> tuple[Float64[np.ndarray, "*question"], Float64[np.ndarray, "*question"]]:
-        """Give lower and upper ends of the interval of each mean, for this question alone."""
-        half = self.half_width(level)
-        return self.mean - half, self.mean + half
 
     def p_above(self, edge: ArrayLike, sign: ArrayLike = 1) -> Float64[np.ndarray, "*question"]:
         """Give p-values of the hypothesis that ``sign * mean`` is no larger than the edge."""
-        distance = ratio(np.asarray(sign) * self.mean - edge, self.se)
-        return np.asarray(stdtr(np.maximum(self.df, 1), -distance))
+        distance = np.asarray(sign, np.float64) * self.mean - np.asarray(edge, np.float64)
+        if self.looks is not None:
+            return self.looks.p_above(distance)
+        return np.asarray(stdtr(np.maximum(self.df, 1), -ratio(distance, self.se)))
+
+    def at(self, level: float) -> Estimate:
+        """Give the same with intervals of another level, each for its question alone."""
+        return replace(self, level=level, questions=1)
+
+    def take(self, column: int) -> Estimate:
+        """Give the estimates of one column, where questions are (question, column)."""
+        arrays: dict[str, Any] = {
+            one.name: getattr(self, one.name)[:, column]
+            for one in fields(self)
+            if isinstance(getattr(self, one.name), np.ndarray)
+        }
+        looks = None
+        if self.looks is not None:
+            looks = Looks(*(getattr(self.looks, one.name)[:, column] for one in fields(self.looks)))
+        return replace(self, **arrays, looks=looks)
+
+    @staticmethod
+    def joined(parts: Sequence[Estimate]) -> Estimate:
+        """Put estimates of several groups of questions after one another, along the first axis."""
+        first = parts[0]
+        arrays: dict[str, Any] = {
+            one.name: np.concatenate([getattr(part, one.name) for part in parts])
+            for one in fields(first)
+            if isinstance(getattr(first, one.name), np.ndarray)
+        }
+        told = [part.looks for part in parts if part.looks is not None]
+        looks = None
+        if told:
+            looks = Looks(
+                *(np.concatenate([getattr(one, name.name) for one in told]) for name in fields(Looks))
+            )
+        return replace(first, **arrays, looks=looks)
 
 
 def ratio(difference: Array, se: Array) -> Array:
-    """Give difference / se, infinite with the difference's sign where se is 0; 0 where nothing is known."""
+    """Give difference / se, infinite with the difference's sign where se is 0."""
     safe = np.where(se > 0, se, 1.0)
     endless = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
     return np.where(se > 0, difference / safe, endless)

@@ -9,15 +9,17 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike, NDArray
 
+from causal_widget.effects.evidence.plain import about, moments_arrays, moments_from, need
 from causal_widget.effects.statistics import EffectMoments
 from causal_widget.effects.statistics.checks import as_effects, check_population, check_whole
 from causal_widget.effects.statistics.counters import in_selection, poisson_weights
 from causal_widget.effects.statistics.estimate import Estimate
-from causal_widget.errors import ArgumentError, DataError
+from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 
 __all__ = ["ExactEvidence"]
 
 DRAWS = 200
+PARTS = ("all", "selection", "estimation")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -115,7 +117,14 @@ class ExactEvidence:
         """Both halves together, questions (question, column)."""
         return self.selection.merge(self.estimation)
 
-    def estimate(self, population: str | int | None = None, part: str = "all") -> Estimate:
+    def estimate(
+        self,
+        population: str | int | None = None,
+        part: str = "all",
+        *,
+        level: float = 0.95,
+        questions: int = 1,
+    ) -> Estimate:
         """Say what is known of the mean effects.
 
         Where few images are changed, the standard error is known from these alone: the degrees of freedom
@@ -127,18 +136,37 @@ class ExactEvidence:
             Images that the mean is about: a number, or just those measured. None: all there might ever be.
         part : {"all", "selection", "estimation"}
             All images, or one of the halves.
+        level, questions : float, int
+            Of the intervals, so many of which hold together.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such part.
         """
         moments, changed = self._part(part)
         alive = np.broadcast_to(changed[:, None], moments.n.shape)
         size = about(population, self.moments.n)
         df = np.minimum(moments.df, np.maximum(alive - 1.0, 1.0))
-        whole = check_population(size, moments.n)
+        frame = np.broadcast_to(check_population(size, moments.n), alive.shape)
         return Estimate(
-            moments.mean, moments.se(size), moments.sd, df, moments.n, alive, moments.n,
-            np.broadcast_to(whole, alive.shape),
-        )  # fmt: skip
+            moments.mean,
+            moments.se(size),
+            moments.sd,
+            df,
+            moments.n,
+            alive,
+            moments.n,
+            frame,
+            level,
+            questions,
+        )
 
     def _part(self, part: str) -> tuple[EffectMoments, Int64[np.ndarray, " question"]]:
+        if part not in PARTS:
+            raise UnknownNameError(
+                f'part "{part}" does not exist; expected one of {", ".join(PARTS)}.{nearest(part, PARTS)}'
+            )
         if part == "all":
             return self.moments, self.changed.sum(axis=0)
         return (
@@ -178,43 +206,3 @@ class ExactEvidence:
         return (
             f"ExactEvidence: {self.drawn.shape[1]:,} questions, {self.drawn.shape[2]} columns, {n:,} images"
         )
-
-
-def about(
-    population: str | int | None, given: Int64[np.ndarray, "*question"]
-) -> int | Int64[np.ndarray, "*question"] | None:
-    """Give the number of images that a mean is about; "given" stands for those that there are.
-
-    Raises
-    ------
-    ArgumentError
-        If it is another word.
-    """
-    if isinstance(population, str):
-        if population != "given":
-            raise ArgumentError(f'population must be a whole number, "given" or None, got {population!r:.80}')
-        return given
-    return population
-
-
-def moments_arrays(name: str, moments: EffectMoments) -> dict[str, NDArray[np.generic]]:
-    """Give moments as arrays, each under the moments' name."""
-    return {f"{name}.{part}": getattr(moments, part) for part in ("n", "mean", "squares")}
-
-
-def moments_from(arrays: Mapping[str, NDArray[np.generic]], name: str) -> EffectMoments:
-    """Make the moments of what `moments_arrays` gave."""
-    return EffectMoments(*(need(arrays, f"{name}.{part}") for part in ("n", "mean", "squares")))
-
-
-def need(arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.generic]:
-    """Give an array by name.
-
-    Raises
-    ------
-    DataError
-        If it is not there.
-    """
-    if name not in arrays:
-        raise DataError(f"evidence needs the array {name!r}, got {', '.join(sorted(arrays)) or 'none'}")
-    return arrays[name]
