@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from causal_widget.effects.cutting.again import Again
 from causal_widget.effects.cutting.carried import size_in_bytes
@@ -69,6 +69,11 @@ class CutState:
     def clear(self) -> None:
         """Let go of what was kept; the logits stay."""
         self._values = self._images = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The user's network."""
+        return self.program.model
 
     @property
     def n(self) -> int:

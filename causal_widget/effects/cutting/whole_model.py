@@ -70,7 +70,7 @@ class WholeState:
     """What was kept of one run over some images; `CutState` says what its members mean."""
 
     def __init__(self, model: nn.Module, graph: FilterGraph, reason: str) -> None:
-        self.graph, self.reason, self._model = graph, reason, model
+        self.graph, self.reason, self.model = graph, reason, model
         self._images: Tensor | None = None
         self._values: dict[Place, Tensor] = {}
         self.logits = torch.empty(0)
@@ -90,10 +90,10 @@ class WholeState:
         sites = [place for place in places if place[1] in SITES]
         inputs = {layer for layer, site in places if site == "input"}
         with (
-            watch(self._model, self.graph, [keep(place) for place in sites]),
-            on_calls(self._model, self._keeper(inputs), lambda *_: None),
+            watch(self.model, self.graph, [keep(place) for place in sites]),
+            on_calls(self.model, self._keeper(inputs), lambda *_: None),
         ):
-            self.logits = logits_of(self._model, images)
+            self.logits = logits_of(self.model, images)
         self._images = images
 
     def _keeper(self, inputs: set[str]) -> Callable[[str, int, Tensor], None]:
@@ -113,7 +113,7 @@ class WholeState:
         donors: Donors | None = None,
     ) -> Tensor:
         """Give the logits under any edits."""
-        return logits_under(self._model, self.graph, self._images, edits, index, means, donors)
+        return logits_under(self.model, self.graph, self._images, edits, index, means, donors)
 
     def clear(self) -> None:
         """Let go of what was kept; the logits stay."""
@@ -146,8 +146,8 @@ class WholeState:
         if self._images is None:
             raise OrderError("the run is over: use the state within its with block")
         images = self._images.detach().index_select(0, rows)
-        with torch.no_grad(), watch(self._model, self.graph, [(layer, site, lambda _: tensor.clone())]):
-            return self._model(images)  # type: ignore[no-any-return]
+        with torch.no_grad(), watch(self.model, self.graph, [(layer, site, lambda _: tensor.clone())]):
+            return self.model(images)  # type: ignore[no-any-return]
 
     def again_units(
         self,

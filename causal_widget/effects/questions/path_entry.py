@@ -1,0 +1,116 @@
+"""Paths into one layer: what they add to its output, entered at that output."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from causal_widget.effects.cutting import Change, CutState, Place, WholeState
+from causal_widget.effects.cutting.places import input_of, route
+from causal_widget.effects.cutting.slices import Slices
+from causal_widget.effects.questions.context import Context
+from causal_widget.graph import FilterGraph
+from causal_widget.interventions import PathEdit, TargetPlan, check_plain, piece_change, plan_paths
+
+__all__ = ["PathEntry", "path_entry"]
+
+Shadow = tuple[tuple[str, int, str, float], ...]
+
+
+class PathEntry:
+    """All of some path edits into one layer.
+
+    The layer's output becomes itself plus what `interventions.piece_change` gives. Where a channel carries
+    its unit alone, that is (beta - 1) times the channel's part of the output. Where units share a channel,
+    the nodes between the source unit and the layer's input run again, up to that input and no further.
+
+    Parameters
+    ----------
+    plan : TargetPlan
+        The edits.
+    """
+
+    def __init__(self, plan: TargetPlan) -> None:
+        self.plan = plan
+        self.place: Place = (plan.layer.name, "conv")
+        self.needs: tuple[Place, ...] = (self.place, input_of(plan.layer.name), *self._routes)
+
+    @cached_property
+    def _routes(self) -> tuple[Place, ...]:
+        target = self.plan.layer.name
+        found = [route(layer, site, target) for s in self.plan.shadows for layer, _, site, _ in s]
+        return tuple(dict.fromkeys(found))
+
+    def whole(self, state: CutState | WholeState) -> str:
+        """Say whether units share channels in a network that cannot be entered on the way to them."""
+        if self._routes and isinstance(state, WholeState):
+            return "its unit shares its channels with others, and the network runs as a whole"
+        return ""
+
+    @property
+    def linear(self) -> tuple[object, float] | None:
+        """What tells the path without its beta, and beta, where the change is (beta - 1) times a part."""
+        if len(self.plan.edits) != 1 or self._routes:
+            return None
+        (edit,) = self.plan.edits
+        return (edit.source, edit.children, edit.shared), edit.beta
+
+    def change(self, state: CutState | WholeState, context: Context) -> Change:
+        """Give the children's output without and with the edits."""
+        return self.under(state, self.delta(state))
+
+    @torch.no_grad()
+    def under(self, state: CutState | WholeState, delta: Float[Tensor, "image unit ..."]) -> Change:
+        """Give the children's output without and with something added to it."""
+        units = torch.cat([torch.as_tensor(piece.units) for piece in self.plan.pieces]).to(delta.device)
+        output = state.value(*self.place).detach().movedim(self.plan.layer.unit_axis, 1)
+        before = output[:, units]
+        return Change(units, before, before + delta.to(before.dtype))
+
+    @torch.no_grad()
+    def delta(self, state: CutState | WholeState) -> Float[Tensor, "image unit ..."]:
+        """Give what is added to the output of the children, in the order of the plan's pieces."""
+        module = state.model.get_submodule(self.plan.layer.module)
+        check_plain(self.plan.layer.name, module)
+        own = state.value(*input_of(self.plan.layer.name)).detach()
+        axis = self.plan.layer.unit_axis
+        found = [
+            piece_change(piece, module, own, self._seen(state, module, own, piece.shadow)).movedim(axis, 1)
+            for piece in self.plan.pieces
+        ]
+        return torch.cat(found, 1)
+
+    def _seen(
+        self, state: CutState | WholeState, module: nn.Module, own: Tensor, shadow: Shadow
+    ) -> Tensor | None:
+        """Give the layer's input as it is where the units of a shadow are scaled on the way to it."""
+        if not shadow:
+            return None
+        assert isinstance(state, CutState)  # whole() says otherwise
+        layer, _, site, _ = shadow[0]
+        axis = self.plan.graph.layer(layer).unit_axis
+        units = torch.tensor([unit for _, unit, _, _ in shadow], device=own.device)
+        betas = torch.tensor([beta for *_, beta in shadow], device=own.device, dtype=own.dtype)
+        maps = state.value(*route(layer, site, self.plan.layer.name)).detach().movedim(axis, 1)[:, units]
+        scaled = maps * betas.reshape(1, -1, *[1] * (maps.ndim - 2))
+        seen = state.along(*route(layer, site, self.plan.layer.name), units, scaled)
+        rows = torch.arange(len(own), device=own.device)
+        return seen.into(own, rows) if isinstance(seen, Slices) else seen
+
+
+def path_entry(graph: FilterGraph, edits: tuple[PathEdit, ...]) -> PathEntry | str:
+    """Give where path edits into one layer enter the network.
+
+    Returns
+    -------
+    PathEntry, or str
+        Why they need whole passes: units of several places share the channels that the same children read.
+    """
+    (plan,) = plan_paths(graph, edits)
+    for shadow in plan.shadows:
+        if len({(layer, site) for layer, _, site, _ in shadow}) > 1:
+            return "units of several layers share the channels that it scales"
+    return PathEntry(plan)
