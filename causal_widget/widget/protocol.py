@@ -128,7 +128,7 @@ ARGUMENTS: dict[str, dict[str, _Field]] = {
     "equation": {"layer": _Field(_text), "unit": _Field(_natural)},
     "collect": {"batches": _Field(_natural, 0), "device": _Field(_optional(_text), None)},
     "cancel": {},
-    "effect": dict(_DO),
+    "effect": {**_DO, "seconds": _Field(_optional(_number), None)},
     "predict": {**_DO, "by": _Field(_text, "equations")},
     "local": {"seed": _Field(_natural, 0)},
     "images": {},

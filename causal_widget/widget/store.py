@@ -38,6 +38,7 @@ class Store:
         self._seen = self._now()
         self._cache: dict[Hashable, Any] = {}
         self._recent: OrderedDict[Hashable, Any] = OrderedDict()
+        self._latest: dict[str, tuple[Hashable, Any]] = {}
         self._lock = threading.Lock()
 
     def _now(self) -> tuple[Any, ...]:
@@ -52,6 +53,7 @@ class Store:
             self._seen = now
             self._cache = {}
             self._recent = OrderedDict()
+            self._latest = {}
             self.revision += 1
             return True
 
@@ -67,20 +69,37 @@ class Store:
         value: T = cache[key]
         return value
 
+    def latest(self, what: str, key: Hashable, make: Callable[[], T]) -> T:
+        """Give what was made for `key`; only one of its kind is kept, that of the latest key."""
+        known = self._latest.get(what)
+        if known is None or known[0] != key:
+            self._latest.pop(what, None)  # two may not fit into memory
+            known = self._latest[what] = (key, make())
+        value: T = known[1]
+        return value
+
     def recall(self, key: Hashable, make: Callable[[], T]) -> T:
         """Give what was made for `key` if that is not too long ago; only the latest are kept."""
-        recent = self._recent
+        known = self.recent(key)
+        if known is None:
+            known = make()
+            self.remember(key, known)
+        value: T = known
+        return value
+
+    def recent(self, key: Hashable) -> Any:
+        """Give what is remembered of `key`, None if that is nothing or too long ago."""
         with self._lock:
-            if key in recent:
-                recent.move_to_end(key)
-                known: T = recent[key]
-                return known
-        made = make()
+            if key in self._recent:
+                self._recent.move_to_end(key)
+            return self._recent.get(key)
+
+    def remember(self, key: Hashable, value: object) -> None:
+        """Keep something until many others are remembered."""
         with self._lock:
-            recent[key] = made
-            while len(recent) > RECENT:
-                recent.popitem(last=False)
-        return made
+            self._recent[key] = value
+            while len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
 
     def weights_key(self, device: str = "") -> Hashable:
         """Give a value that changes when the network's weights are written to, or the device is another."""

@@ -188,6 +188,7 @@ class Gate(nn.Module):
         self.reached = threading.Semaphore(0)
 
     def forward(self, x: Tensor) -> Tensor:
+        assert bool((x.abs() >= 0).all())  # decides by numbers: the network runs as a whole, the gate in it
         self.reached.release()
         assert self.open.wait(PATIENCE)
         return x

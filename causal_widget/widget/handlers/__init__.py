@@ -18,7 +18,7 @@ equation    layer, unit                         equation: its parents; float32 p
 images                                          labels, predictions, uint8 pictures of the strip
 heatmap     image, layer, unit?, unitLayer?,    three float32 maps, each with its range
             do
-effect      do                                  accuracy, loss, classes, strip before and after
+effect      do, seconds?                        accuracy, loss, classes, strip before and after; n of how many
 predict     do, by: "equations" or "local"      predicted: the same by the causal model; or reason, cost
 collect     batches, device?                    job: its number; then events
 prune       percents, rules, repeats, seed      job: its number; then events
@@ -32,7 +32,8 @@ cancel                                          cancelled: whether there was any
 
 "do" is ``ablated?: {layer: [unit]}, site?, scale?`` (0 silences, 1 leaves alone); without it the person's
 present choices count. Only the latest effect counts, and the latest prediction: one that is replaced gets the
-error "Superseded". A prediction waits for no effect and no job, only for the first reading of responses.
+error "Superseded". An effect may be asked to answer after some seconds: it then stands on `n` of the `of` images,
+and asked again it goes on there. A prediction waits for no effect and no job, only for the first reading of responses.
 Events are ``{v: 1, event, ...}``: "job" (at most ten a second), "changed" (the state of hello, when the
 explainer learned something), "refused" (a choice that does not exist).
 """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from causal_widget.effects import ClassEffect, Effect, Evaluation, Paired, effect_of, evaluate
+from causal_widget.effects import ClassEffect, Effect, Evaluation, Paired
+from causal_widget.effects.half_widths import half_width, half_width_of_share
+from causal_widget.effects.live import LiveEffects
 from causal_widget.errors import ArgumentError
-from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.interventions import Intervention
-from causal_widget.widget.data import Strip
+from causal_widget.widget.data import Kept
 from causal_widget.widget.protocol import Reply
 from causal_widget.widget.worker import Task
 
@@ -29,43 +31,48 @@ def intervention_of(backend: Backend, task: Task) -> Intervention:
 
 
 def effect(backend: Backend, task: Task) -> Reply:
-    """Measure the current do() on the kept images, or remember what was measured."""
-    do = intervention_of(backend, task)
-    key = ("effect", backend.store.weights_key(task.choices.device), task.choices.batches, do)
-    return Reply(backend.store.recall(key, lambda: _measure(backend, task, do)))
+    """Measure the current do() on the kept images, on a part of them where time is short, or remember."""
+    do, seconds = intervention_of(backend, task), task.request.args["seconds"]
+    key = ("effect", _key(backend, task), do)
+    known = backend.store.recent(key)
+    if known is None:
+        known = _measure(backend, task, do, seconds)
+        if known["n"] == known["of"]:
+            backend.store.remember(key, known)
+    return Reply(known)
 
 
-def _measure(backend: Backend, task: Task, do: Intervention) -> dict[str, Any]:
+def _measure(backend: Backend, task: Task, do: Intervention, seconds: float | None) -> dict[str, Any]:
+    # a newer request may end the effect, but not the reading of images that it needs as well
+    live, strip = backend.store.latest("live", _key(backend, task), lambda: _lively(backend, task))
+    found = live.effect(do, seconds, backend.progress(task, task.superseded))
+    return {**effect_data(found, _cards(strip.effect(do))), "of": live.n_images}
+
+
+def _key(backend: Backend, task: Task) -> Hashable:
+    return backend.store.weights_key(task.choices.device), task.choices.batches
+
+
+def _lively(backend: Backend, task: Task) -> tuple[LiveEffects, LiveEffects]:
+    """Give what answers on the images of effects, and on those of the strip."""
     explainer = backend.twin(task.choices.device)
-    # a newer request may end the effect, but not the reading of images and the baseline that it needs as well
-    patient = backend.progress(task)
-    loader = backend.data.evaluation(task.choices.batches, patient)
-    key = ("baseline", backend.store.weights_key(task.choices.device), task.choices.batches)
-    baseline = backend.store.get(
-        key,
-        lambda: evaluate(
+    kept = backend.data.evaluation(task.choices.batches, backend.progress(task))
+
+    def on(images: Kept, seed: int | None) -> LiveEffects:
+        return LiveEffects(
             explainer.model,
-            loader,
+            explainer.graph,
+            images,
             class_names=explainer.class_names,
             device=explainer.device,
-            progress=patient,
-        ),
-    )
-    found = effect_of(
-        explainer.model,
-        explainer.graph,
-        do,
-        loader,
-        backend.progress(task, task.superseded),
-        baseline,
-        device=explainer.device,
-    )
-    return effect_data(found, _strip(explainer, backend.data.shown, do))
+            seed=seed,
+        )
+
+    return on(kept, 0), on(backend.data.shown.loader(), None)
 
 
-def _strip(explainer: CausalCNNExplainer, strip: Strip, do: Intervention) -> list[dict[str, Any]]:
+def _cards(found: Effect) -> list[dict[str, Any]]:
     """Give class and probability of each image of the strip, without and under do()."""
-    found = effect_of(explainer.model, explainer.graph, do, strip.loader(), device=explainer.device)
     both = zip(answers(found.before), answers(found.after), strict=True)
     return [{"before": one, "after": other} for one, other in both]
 
@@ -89,8 +96,10 @@ def effect_data(found: Effect, strip: list[dict[str, Any]]) -> dict[str, Any]:
         "change": {
             "accuracy": _part(accuracy, "change"),
             "accuracySe": _part(accuracy, "se"),
+            "accuracyHalf": None if accuracy is None else half_width_of_share(accuracy),
             "loss": _part(loss, "change"),
             "lossSe": _part(loss, "se"),
+            "lossHalf": None if loss is None else half_width(loss),
         },
         "classes": [_class_data(one) for one in found.classes],
         "flipped": found.flipped,
@@ -106,8 +115,10 @@ def _class_data(one: ClassEffect) -> dict[str, Any]:
         "after": _part(one.accuracy, "after"),
         "change": _part(one.accuracy, "change"),
         "se": _part(one.accuracy, "se"),
+        "half": None if one.accuracy is None else half_width_of_share(one.accuracy),
         "logit": one.logit.change,
         "logitSe": one.logit.se,
+        "logitHalf": half_width(one.logit),
     }
 
 
