@@ -14,11 +14,13 @@ from causal_widget.effects.statistics import EffectMoments
 from causal_widget.effects.statistics.checks import as_effects, check_population, check_whole
 from causal_widget.effects.statistics.counters import in_selection, poisson_weights
 from causal_widget.effects.statistics.estimate import Estimate
+from causal_widget.effects.statistics.moments import column_sums
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 
 __all__ = ["ExactEvidence"]
 
 DRAWS = 200
+PLAIN = ("changed", "sizes", "largest", "drawn", "weights")
 PARTS = ("all", "selection", "estimation")
 
 
@@ -32,6 +34,10 @@ class ExactEvidence:
         Of two random halves of the images: what is chosen on one is judged on the other.
     changed : array of int, shape (2, question)
         Images of each half in which anything changes; in the others the effect is zero for certain.
+    sizes : array, shape (2, question, column)
+        Sum of the absolute effects over each half.
+    largest : array, shape (question, column)
+        Largest absolute effect on an image.
     drawn : array, shape (draw, question, column)
         Sum of the effects over the images of each draw of the Poisson bootstrap.
     weights : array, shape (draw,)
@@ -41,6 +47,8 @@ class ExactEvidence:
     selection: EffectMoments
     estimation: EffectMoments
     changed: Int64[np.ndarray, "2 question"]
+    sizes: Float64[np.ndarray, "2 question column"]
+    largest: Float64[np.ndarray, "question column"]
     drawn: Float64[np.ndarray, "draw question column"]
     weights: Float64[np.ndarray, " draw"]
 
@@ -50,7 +58,7 @@ class ExactEvidence:
         shape, count = (n_questions, n_columns), check_whole(draws, "draws", 0)
         return ExactEvidence(
             EffectMoments.empty(shape), EffectMoments.empty(shape), np.zeros((2, n_questions), np.int64),
-            np.zeros((count, *shape)), np.zeros(count),
+            np.zeros((2, *shape)), np.zeros(shape), np.zeros((count, *shape)), np.zeros(count),
         )  # fmt: skip
 
     def update(self, effects: ArrayLike, changed: ArrayLike, index: ArrayLike, seed: int) -> ExactEvidence:
@@ -77,11 +85,15 @@ class ExactEvidence:
         self._check(values, alive, numbers)
         first = in_selection(seed, numbers)
         weights = poisson_weights(seed, numbers, len(self.weights))
-        drawn = (weights.T @ values.reshape(len(values), -1)).reshape(self.drawn.shape)
+        drawn = np.tensordot(weights, values, axes=(0, 0))
         counts = np.stack([alive[first].sum(axis=0), alive[~first].sum(axis=0)])
+        size = np.abs(values)
+        sizes = np.stack([column_sums(size[first]), column_sums(size[~first])])
         return ExactEvidence(
             self.selection.update(values[first]), self.estimation.update(values[~first]),
-            self.changed + counts, self.drawn + drawn, self.weights + weights.sum(axis=0),
+            self.changed + counts, self.sizes + sizes,
+            np.maximum(self.largest, size.max(axis=0, initial=0.0)),
+            self.drawn + drawn, self.weights + weights.sum(axis=0),
         )  # fmt: skip
 
     def _check(
@@ -109,7 +121,9 @@ class ExactEvidence:
             )
         return ExactEvidence(
             self.selection.merge(other.selection), self.estimation.merge(other.estimation),
-            self.changed + other.changed, self.drawn + other.drawn, self.weights + other.weights,
+            self.changed + other.changed, self.sizes + other.sizes,
+            np.maximum(self.largest, other.largest),
+            self.drawn + other.drawn, self.weights + other.weights,
         )  # fmt: skip
 
     @property
@@ -124,6 +138,7 @@ class ExactEvidence:
         *,
         level: float = 0.95,
         questions: int = 1,
+        largest: ArrayLike | None = None,
     ) -> Estimate:
         """Say what is known of the mean effects.
 
@@ -138,40 +153,39 @@ class ExactEvidence:
             All images, or one of the halves.
         level, questions : float, int
             Of the intervals, so many of which hold together.
+        largest : array, shape (column,), optional
+            An effect on one image that may be thought of where none was seen. None: the largest of these
+            questions.
 
         Raises
         ------
         UnknownNameError
             If there is no such part.
         """
-        moments, changed = self._part(part)
+        moments, changed, sizes = self._part(part)
         alive = np.broadcast_to(changed[:, None], moments.n.shape)
         size = about(population, self.moments.n)
         df = np.minimum(moments.df, np.maximum(alive - 1.0, 1.0))
         frame = np.broadcast_to(check_population(size, moments.n), alive.shape)
+        squares = moments.squares + moments.n * moments.mean**2
+        most = self.largest.max(axis=0, initial=0.0) if largest is None else np.asarray(largest, np.float64)
+        jump = np.where(sizes > 0, squares / np.where(sizes > 0, sizes, 1.0), most)
         return Estimate(
-            moments.mean,
-            moments.se(size),
-            moments.sd,
-            df,
-            moments.n,
-            alive,
-            moments.n,
-            frame,
-            level,
-            questions,
-        )
+            moments.mean, moments.se(size), moments.sd, df, moments.n, alive, moments.n, frame,
+            level, questions, jump=jump,
+        )  # fmt: skip
 
-    def _part(self, part: str) -> tuple[EffectMoments, Int64[np.ndarray, " question"]]:
+    def _part(
+        self, part: str
+    ) -> tuple[EffectMoments, Int64[np.ndarray, " question"], Float64[np.ndarray, "question column"]]:
         if part not in PARTS:
             raise UnknownNameError(
                 f'part "{part}" does not exist; expected one of {", ".join(PARTS)}.{nearest(part, PARTS)}'
             )
         if part == "all":
-            return self.moments, self.changed.sum(axis=0)
-        return (
-            (self.selection, self.changed[0]) if part == "selection" else (self.estimation, self.changed[1])
-        )
+            return self.moments, self.changed.sum(axis=0), self.sizes.sum(axis=0)
+        half = PARTS.index(part) - 1
+        return (self.selection, self.estimation)[half], self.changed[half], self.sizes[half]
 
     def draws(self) -> Float64[np.ndarray, "draw question column"]:
         """Give the mean effects of every draw of the bootstrap that has images."""
@@ -180,9 +194,7 @@ class ExactEvidence:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Give everything as arrays by name; `from_arrays` makes the same evidence of them."""
-        found: dict[str, NDArray[np.generic]] = {
-            "changed": self.changed, "drawn": self.drawn, "weights": self.weights,
-        }  # fmt: skip
+        found: dict[str, NDArray[np.generic]] = {name: getattr(self, name) for name in PLAIN}
         for name in ("selection", "estimation"):
             found |= moments_arrays(name, getattr(self, name))
         return found
@@ -198,7 +210,7 @@ class ExactEvidence:
         """
         return ExactEvidence(
             moments_from(arrays, "selection"), moments_from(arrays, "estimation"),
-            need(arrays, "changed"), need(arrays, "drawn"), need(arrays, "weights"),
+            *(need(arrays, name) for name in PLAIN),
         )  # fmt: skip
 
     def __repr__(self) -> str:

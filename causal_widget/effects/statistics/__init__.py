@@ -1,6 +1,7 @@
 """How sure an effect is: moments, control variates, anytime-valid intervals, verdicts, stability."""
 
 from causal_widget.effects.statistics.agreement import agreement, halves
+from causal_widget.effects.statistics.anytime import Looks
 from causal_widget.effects.statistics.asymptotic import asymptotic_half_width, asymptotic_interval
 from causal_widget.effects.statistics.bernstein import BernsteinSequence
 from causal_widget.effects.statistics.bootstrap import bootstrap_means
@@ -16,6 +17,7 @@ from causal_widget.effects.statistics.corrections import (
     benjamini_yekutieli,
     corrected,
 )
+from causal_widget.effects.statistics.estimate import Estimate
 from causal_widget.effects.statistics.looks import controlled_looks
 from causal_widget.effects.statistics.minimum import minimum_effect
 from causal_widget.effects.statistics.moments import EffectMoments, images_needed, spread_of_mean
@@ -33,6 +35,8 @@ __all__ = [
     "BernsteinSequence",
     "Controlled",
     "EffectMoments",
+    "Estimate",
+    "Looks",
     "PairMoments",
     "Settled",
     "Stability",

@@ -97,6 +97,12 @@ class Looks:
             return np.asarray(found)
         return np.where(self.outer > 0, self._both(distance), found)
 
+    def quantile(self, p: Float64[np.ndarray, "*question"]) -> Float64[np.ndarray, "*question"]:
+        """Give how many standard errors from an edge an estimate has a p-value, at so many images."""
+        known = (self.images > 0) & np.isfinite(self.images)
+        grown = np.where(known, self.images, 1 / self.variance) * self.variance + 1
+        return np.asarray(np.sqrt(grown / (grown - 1) * np.maximum(np.log(grown) - 2 * np.log(2 * p), 0.0)))
+
     def _log_p(self, distance: Array) -> Array:
         known = (self.images > 0) & np.isfinite(self.images)
         t = np.where(known, self.images, 1.0)

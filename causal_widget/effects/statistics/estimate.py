@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
+from scipy.special import gammaincc, stdtr, stdtrit
 
 from causal_widget.effects.statistics.anytime import Looks
 from causal_widget.effects.statistics.checks import Array, check_share, check_whole
+from causal_widget.effects.statistics.control import Controlled
 from causal_widget.effects.statistics.moments import EffectMoments
 
 __all__ = ["Estimate"]
@@ -44,6 +45,8 @@ class Estimate:
         For a union bound: so many intervals hold together.
     looks : Looks, optional
         Where one looked again and again: then everything holds whenever one stops.
+    jump : array, shape (question...), optional
+        Size of an effect on one image, for units that few images change: see `p_rare`.
     """
 
     mean: Float64[np.ndarray, "*question"]
@@ -57,6 +60,7 @@ class Estimate:
     level: float = 0.95
     questions: int = 1
     looks: Looks | None = None
+    jump: Float64[np.ndarray, "*question"] | None = None
 
     @staticmethod
     def of(found: EffectMoments, population: ArrayLike | None = None) -> Estimate:
@@ -65,6 +69,15 @@ class Estimate:
         return Estimate(
             found.mean, found.se(population), found.sd, found.df, found.n, found.n, found.n,
             np.broadcast_to(frame, found.n.shape),
+        )  # fmt: skip
+
+    @staticmethod
+    def by_control(found: Controlled) -> Estimate:
+        """Give the estimate of a control variate, which does not know the spread over images."""
+        sd = np.full(found.mean.shape, np.nan)
+        return Estimate(
+            found.mean, found.se, sd, found.df, found.n, found.n, found.n,
+            np.broadcast_to(found.population, found.n.shape),
         )  # fmt: skip
 
     @property
@@ -102,6 +115,23 @@ class Estimate:
         if self.looks is not None:
             return self.looks.p_above(distance)
         return np.asarray(stdtr(np.maximum(self.df, 1), -ratio(distance, self.se)))
+
+    def p_rare(self, edge: ArrayLike) -> Float64[np.ndarray, "*question"]:
+        """Give p-values of means at or beyond plus or minus an edge, for effects that few images carry.
+
+        Student's test takes the spread from what was seen; where few images are changed, those not seen
+        might carry the mean. With jumps of size b = sum(e**2) / sum(|e|), the sum over n images of effects
+        whose mean is d is near b times a Poisson count of mean ``n d / b`` (the compound Poisson's first two
+        moments); the p-value is the chance of a count no larger than the one seen, ``|sum(e)| / b``. Where
+        no image is changed, b is the largest effect that may be thought of and the chance ``exp(-n d / b)``.
+        0 where nothing is known of jumps, or nothing is left to measure.
+        """
+        if self.jump is None:
+            return np.zeros(self.mean.shape)
+        known = (self.jump > 0) & ~self.whole
+        jump = np.where(known, self.jump, 1.0)
+        count = self.n * np.abs(self.mean) / jump
+        return np.where(known, gammaincc(count + 1, self.n * np.asarray(edge, np.float64) / jump), 0.0)
 
     def at(self, level: float) -> Estimate:
         """Give the same with intervals of another level, each for its question alone."""

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtr, stdtrit
 
-from causal_widget.effects.statistics.checks import Array, check_population, check_share, check_whole
+from causal_widget.effects.statistics.checks import Array, check_share, check_whole
 from causal_widget.effects.statistics.control import Controlled
 from causal_widget.effects.statistics.corrections import corrected, harmonic
+from causal_widget.effects.statistics.estimate import Estimate
 from causal_widget.effects.statistics.minimum import minimum_effect
-from causal_widget.effects.statistics.moments import EffectMoments, images_needed
+from causal_widget.effects.statistics.moments import EffectMoments
+from causal_widget.effects.statistics.three_tests import images_to_settle, three_tests
 from causal_widget.errors import ArgumentError
 
 __all__ = ["KINDS", "LEAST_IMAGES", "UNDECIDED", "VERDICTS", "Verdicts", "verdicts"]
@@ -26,7 +27,6 @@ KINDS = ("critical", "neutral", "detrimental")
 UNDECIDED = "undecided"
 VERDICTS = (*KINDS, UNDECIDED)
 LEAST_IMAGES = 30
-POWER = 0.8
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -119,7 +119,7 @@ class Verdicts:
 
 
 def verdicts(
-    found: EffectMoments | Controlled,
+    found: EffectMoments | Controlled | Estimate,
     *,
     worse: ArrayLike,
     min_effect: object,
@@ -128,7 +128,7 @@ def verdicts(
     correction: str = "bh",
     level: float = 0.95,
     population: ArrayLike | None = None,
-    selection: EffectMoments | Controlled | None = None,
+    selection: EffectMoments | Controlled | Estimate | None = None,
     asked: ArrayLike | None = None,
     least: int = LEAST_IMAGES,
     images: ArrayLike | None = None,
@@ -146,11 +146,12 @@ def verdicts(
     are corrected over all questions, each verdict by itself: of the units called critical at most `fdr` are
     expected not to be, and many easy neutral ones do not make critical ones easier. Where all images seen
     have the same effect, and more images are meant, the p-value is at least 1 / (n + 1): the chance that the
-    one image that differs would be the next.
+    one image that differs would be the next. Of an `Estimate` that knows how large effects on an image are,
+    neutral has at least the p-value of `Estimate.p_rare`.
 
     Parameters
     ----------
-    found : EffectMoments or Controlled
+    found : EffectMoments, Controlled or Estimate
         Mean effects and how sure they are.
     worse : int or array
         1 where a larger outcome is worse for the network, -1 where a smaller one is: `Outcome.worse`.
@@ -164,8 +165,8 @@ def verdicts(
     level : float
         Of the intervals.
     population : int, optional
-        As for `EffectMoments.se`; a `Controlled` has its own.
-    selection : EffectMoments or Controlled, optional
+        As for `EffectMoments.se`; a `Controlled` and an `Estimate` have their own.
+    selection : EffectMoments, Controlled or Estimate, optional
         The same questions on separate images: each is asked only for the verdict that these point to, so that
         choosing and estimating do not share an image. None: all three are asked.
     asked : array of bool, shape (question...), optional
@@ -173,7 +174,8 @@ def verdicts(
     least : int
         Fewer images than these give no verdict.
     images : int or array of int, optional
-        Images looked at, where `found` is about the active ones among them. None: ``found.n``.
+        Images looked at, where `found` is about the active ones among them. None: those measured; where all
+        in which anything changes were, those looked at.
     names : sequence of str
         One a question.
 
@@ -184,80 +186,41 @@ def verdicts(
     UnknownNameError
         If there is no such correction.
     """
-    one = _estimate(found, population)
+    one = as_estimate(found, population)
     sign, margin = _sign(worse, one.mean.shape), minimum_effect(min_effect, scale)
     margin = np.broadcast_to(margin, one.mean.shape).astype(np.float64)
     enough = check_whole(least, "least (images for a verdict)", 2)
     _check_names(names, one.mean.size)
     rate = check_share(fdr, "fdr")
-    raw = _three_tests(one, sign, margin)
+    raw = three_tests(one, sign, margin)
     allowed = _allowed(raw.shape, selection, population, sign, margin, asked)
     kind = np.where(allowed, raw, 2.0).argmin(axis=0)
-    few = (one.n if images is None else np.asarray(images)) < enough
+    looked = np.where(one.whole, one.images, one.n) if images is None else np.asarray(images)
+    few = looked < enough
     raw = np.where(allowed, np.where(few, 1.0, raw), np.nan)
     fixed = np.stack([corrected(p, correction) for p in raw])
     best, best_fixed = (np.take_along_axis(x, kind[None], axis=0)[0] for x in (raw, fixed))
     decided = best_fixed <= rate
     verdict = np.where(decided, np.array(KINDS)[kind], UNDECIDED)
     share = np.array([_threshold(fixed[k], rate, correction) for k in range(3)])[kind]
-    needed = np.where(decided, np.nan, _needed(one, sign, margin, share, enough))
-    half = stdtrit(np.maximum(one.df, 1), 0.5 + check_share(level, "level") / 2) * one.se
+    needed = np.where(decided, np.nan, images_to_settle(one, sign, margin, share, enough))
+    about = one.at(check_share(level, "level"))
     return Verdicts(
-        verdict, one.mean, one.se, one.mean - half, one.mean + half, one.n, best, best_fixed,
+        verdict, one.mean, one.se, about.low, about.high, one.n, best, best_fixed,
         np.array(KINDS)[kind], needed, margin, rate, level, correction, tuple(names),
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Estimate:
-    mean: Array
-    se: Array
-    df: Array
-    n: NDArray[np.int64]
-    population: Array
-
-    @property
-    def whole(self) -> NDArray[np.bool_]:
-        """Whether nothing is left to measure."""
-        return np.asarray(self.n >= self.population)
-
-    @property
-    def sd(self) -> Array:
-        """Standard deviation an image that `se` would come from."""
-        left = 1 / np.maximum(self.n, 1) - 1 / np.maximum(self.population, 1)
-        return np.where(left > 0, self.se / np.sqrt(np.where(left > 0, left, 1.0)), 0.0)
-
-
-def _estimate(found: EffectMoments | Controlled, population: ArrayLike | None) -> _Estimate:
-    if isinstance(found, Controlled):
-        return _Estimate(found.mean, found.se, found.df, found.n, found.population)
-    size = check_population(population, found.n)
-    return _Estimate(found.mean, found.se(population), found.df, found.n, size)
-
-
-def _three_tests(one: _Estimate, sign: Array, margin: Array) -> Array:
-    """Give the p-values, (kind, question...)."""
-    harm, df = sign * one.mean, np.maximum(one.df, 1)
-    above, below = _ratio(harm - margin, one.se), _ratio(harm + margin, one.se)
-    critical, detrimental = stdtr(df, -above), stdtr(df, below)
-    neutral = np.maximum(stdtr(df, -below), stdtr(df, above))
-    p = np.stack([critical, neutral, detrimental])
-    on_edge = (one.se == 0) & (np.abs(harm) == margin)
-    p[:, on_edge | ~np.isfinite(one.se)] = 1.0
-    alike = (one.se == 0) & ~one.whole
-    return np.where(alike, np.maximum(p, 1 / (one.n + 1)), p)
-
-
-def _ratio(difference: Array, se: Array) -> Array:
-    """Give difference / se, infinite with the difference's sign where se is 0."""
-    safe = np.where(se > 0, se, 1.0)
-    endless = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
-    return np.where(se > 0, difference / safe, endless)
+def as_estimate(found: EffectMoments | Controlled | Estimate, population: ArrayLike | None) -> Estimate:
+    """Give moments, or what a control variate found, as an estimate; one that is none already."""
+    if isinstance(found, Estimate):
+        return found
+    return Estimate.of(found, population) if isinstance(found, EffectMoments) else Estimate.by_control(found)
 
 
 def _allowed(
     shape: tuple[int, ...],
-    selection: EffectMoments | Controlled | None,
+    selection: EffectMoments | Controlled | Estimate | None,
     population: ArrayLike | None,
     sign: Array,
     margin: Array,
@@ -266,7 +229,7 @@ def _allowed(
     """Say which verdicts are asked for, (kind, question...)."""
     allowed = np.ones(shape, bool)
     if selection is not None:
-        chooser = _estimate(selection, population)
+        chooser = as_estimate(selection, population)
         if chooser.mean.shape != shape[1:]:
             raise ArgumentError(f"selection is about {chooser.mean.shape} questions, found about {shape[1:]}")
         harm = sign * chooser.mean
@@ -287,18 +250,6 @@ def _threshold(fixed: Array, rate: float, correction: str) -> float:
         return rate
     more = min(int((fixed <= rate).sum()) + 1, m)
     return rate * more / (m * (harmonic(m) if correction == "by" else 1.0))
-
-
-def _needed(one: _Estimate, sign: Array, margin: Array, threshold: Array, least: int) -> Array:
-    """Give the images at which the distance to the nearer edge is found with the power above."""
-    distance = np.abs(np.abs(sign * one.mean) - margin)
-    quantile = ndtri(1 - threshold) + ndtri(POWER)
-    sd = np.where(np.isfinite(one.sd), one.sd, np.inf)
-    alone = images_needed(sd, distance, quantile, None)
-    with np.errstate(divide="ignore"):
-        more = np.maximum(1 / (1 / alone + 1 / np.maximum(one.population, 1)), one.n + 1.0)
-    more = np.where(sd == 0, np.maximum(more, np.ceil(1 / threshold)), more)  # p is at least 1 / (n + 1)
-    return np.asarray(np.ceil(np.minimum(np.maximum(more, least), one.population)))
 
 
 def _sign(worse: ArrayLike, shape: tuple[int, ...]) -> Array:
