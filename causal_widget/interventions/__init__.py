@@ -15,7 +15,7 @@ from causal_widget.interventions.actions import (
 from causal_widget.interventions.edit import Edits, edit_from_json
 from causal_widget.interventions.editing import edited
 from causal_widget.interventions.intervention import Intervention, Units
-from causal_widget.interventions.layer_part import check_plain
+from causal_widget.interventions.layer_part import channels_in, check_plain
 from causal_widget.interventions.path_edit import PathEdit
 from causal_widget.interventions.path_plan import TargetPlan, plan_paths
 from causal_widget.interventions.piece_change import piece_change
@@ -43,6 +43,7 @@ __all__ = [
     "Zero",
     "acted",
     "action_from_json",
+    "channels_in",
     "check_plain",
     "donors",
     "edit_from_json",

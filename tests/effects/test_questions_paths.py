@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from causal_widget.effects.cutting import Pace, WholeModel
 from causal_widget.effects.questions import Context, answers, changes, questions_of_edits
 from causal_widget.graph import FilterGraph, trace
-from causal_widget.interventions import Edits, PathEdit
+from causal_widget.interventions import Edits, Noise, PathEdit, Resample, Scale, UnitEdit, Zero
 from causal_widget.interventions.path_edit import readers_of
 from tests.effects.cut_networks import MADE, network
-from tests.effects.test_questions import by_loop, compare, cut
+from tests.effects.test_questions import by_loop, compare, cut, seen
 from tests.interventions.networks import Plain, Residual, images, seeded
 from tests.interventions.path_networks import Concatenated, Flat, LinearSum, Odd, OwnAndShared
 
@@ -142,8 +142,53 @@ def test_several_paths_in_force_together() -> None:
         Edits((PathEdit(("block1.conv1", 1), "block1.conv2"), PathEdit(("block2.conv1", 2), "block2.conv2"))),
     ]
     assert compare(model, graph, x, shared, context) > 0
-    questions = questions_of_edits(graph, shared)
-    assert [bool(q.reason) for q in questions.all].count(True) == 2
+    reasons = [q.reason for q in questions_of_edits(graph, shared).all if q.reason]
+    assert reasons == ["units of several layers share the channels that it scales"]
+
+
+@pytest.mark.parametrize("name", [*PATHS, *FAMILIES])
+def test_units_and_paths_of_several_layers_together(name: str) -> None:
+    model, x = made(name)
+    graph, draw = trace(model, x), random.Random(7)
+    context = seen(model, graph, x)
+    hidden = [layer for layer in graph.layers if not layer.is_output]
+    wanted: list[object] = []
+    for k, action in enumerate([Zero(), Noise(0.2, 5), Scale(1.6), Resample(2)]):
+        some = draw.sample(hidden, min(3 if k else 2, len(hidden)))
+        units = {layer.name: draw.sample(range(layer.units), 1 + k % 2) for layer in some}
+        paths = draw.sample(some_paths(graph, 6, k), 2) if k % 2 else []
+        wanted.append(Edits((UnitEdit(units, action), *paths)))
+    # All paths of one unit to some children each, as graphs of classes ask for them.
+    for layer in draw.sample(hidden, min(3, len(hidden))):
+        unit, found = draw.randrange(layer.units), []
+        for wiring in graph.children(layer.name):
+            if unit in wiring.units and graph.layer(wiring.target).kind != "output":
+                readers = readers_of(wiring, unit).tolist()
+                some_of = tuple(draw.sample(readers, (len(readers) + 1) // 2))
+                found.append(PathEdit((layer.name, unit), wiring.target, some_of, 0.3))
+        if found and Edits(tuple(found)) not in wanted:
+            wanted.append(Edits(tuple(found)))
+    assert compare(model, graph, x, wanted, context) > 0
+    several = [q for q in questions_of_edits(graph, wanted).all if len({*_touched(q.edit)}) > 1]
+    assert len(several) >= 2
+
+
+def _touched(edit: object) -> list[str]:
+    edits = Edits.of(edit)  # type: ignore[arg-type]
+    return [layer for one in edits.units for layer in one.units] + [path.target for path in edits.paths]
+
+
+def test_of_several_places_only_the_images_in_which_something_changes_run() -> None:
+    model, x = seeded(Plain).double(), images(6).double()
+    graph, context = trace(model, x), Context(torch.arange(6))
+    model.bn1.bias.data[1] = -100.0  # a dead unit
+    dead = Edits((UnitEdit({"conv1": [1]}), PathEdit(("conv1", 1), "conv2", (2,))))
+    questions = questions_of_edits(graph, [dead])
+    with cut(model, graph).run(x, questions.places("conv1")) as state:
+        (answer,) = answers(state, questions.all, context)
+    assert answer.items == 0
+    assert not answer.changed.any()
+    assert torch.equal(answer.logits[0], state.logits)
 
 
 def test_a_whole_network_asks_shared_paths_by_whole_passes() -> None:

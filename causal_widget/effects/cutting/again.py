@@ -10,12 +10,35 @@ from torch import Tensor, fx
 
 from causal_widget.effects.cutting.carried import carry
 from causal_widget.effects.cutting.program import Program
-from causal_widget.effects.cutting.region import Region
 from causal_widget.effects.cutting.reuse import Reuse
 from causal_widget.effects.cutting.rules import Rule
 from causal_widget.effects.cutting.slices import Items, Slices
 
 __all__ = ["Again", "Kept"]
+
+
+class Below(Protocol):
+    """What runs again: `Region`, or the same of several places."""
+
+    @property
+    def start(self) -> fx.Node:
+        """The first node that changes."""
+
+    @property
+    def end(self) -> fx.Node:
+        """The node whose value is wanted."""
+
+    @property
+    def nodes(self) -> tuple[fx.Node, ...]:
+        """What runs, in order."""
+
+    @property
+    def frees(self) -> Mapping[fx.Node, list[fx.Node]]:
+        """After which node which values are needed no more."""
+
+    @property
+    def nodes_set(self) -> frozenset[fx.Node]:
+        """The nodes whose values may be written over."""
 
 
 class Kept(Protocol):
@@ -33,7 +56,7 @@ class Kept(Protocol):
 class Again:
     """One run of what lies below a cut: a `Running` for the rules."""
 
-    def __init__(self, state: Kept, region: Region, items: Items) -> None:
+    def __init__(self, state: Kept, region: Below, items: Items) -> None:
         self.program, self.items = state.program, items
         self._state, self._region = state, region
         self._now: dict[fx.Node, Any] = {}
@@ -43,7 +66,7 @@ class Again:
     def logits(self, start: Tensor | Slices) -> Tensor:
         """Run all nodes, and give the result; what is kept may be part of a gradient, this never is."""
         self.end(start)
-        return self._whole(self._region.end)  # type: ignore[no-any-return]
+        return self.whole(self._region.end)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def end(self, start: Tensor | Slices) -> Tensor | Slices:
@@ -66,11 +89,12 @@ class Again:
                 return followed
         reuse = self._state.reuses.get(node)
         if reuse is None or reuse[0] not in self._region.nodes_set:
-            return self.program.call(node, self._whole)
+            return self.program.call(node, self.whole)
         own, function = reuse
-        return function(self._whole(own), *[self._whole(n) for n in node.all_input_nodes if n is not own])
+        return function(self.whole(own), *[self.whole(n) for n in node.all_input_nodes if n is not own])
 
-    def _whole(self, node: fx.Node) -> Any:
+    def whole(self, node: fx.Node) -> Any:
+        """Value of a node in this run, for all items, in all channels."""
         value = self.value(node)
         return value.into(self.kept(node), self.items.rows) if isinstance(value, Slices) else value
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, fx, nn
 
 from causal_widget.effects.cutting.again import Again
+from causal_widget.effects.cutting.along import along, replaced
 from causal_widget.effects.cutting.carried import size_in_bytes
 from causal_widget.effects.cutting.places import Place
 from causal_widget.effects.cutting.program import Program
@@ -76,6 +77,11 @@ class CutState:
         return self.program.model
 
     @property
+    def rows(self) -> Int[Tensor, " image"]:
+        """The image of each row: all in order."""
+        return torch.arange(self.n, device=self.logits.device)
+
+    @property
     def n(self) -> int:
         """Number of images."""
         return len(self.logits)
@@ -100,11 +106,11 @@ class CutState:
 
     def value(self, layer: str, site: str) -> Float[Tensor, "image ..."]:
         """Give the tensor at a site as it is without any change; the units are at the layer's unit axis."""
-        return self.kept(self._region(layer, site).start)  # type: ignore[no-any-return]
+        return self.kept(self.region(layer, site).start)  # type: ignore[no-any-return]
 
     def bytes_per_item(self, layer: str, site: str) -> int:
         """Most bytes that running again takes for one item, one unit's change on one image."""
-        return self._region(layer, site).bytes_per_item
+        return self.region(layer, site).bytes_per_item
 
     def again(
         self,
@@ -134,7 +140,7 @@ class CutState:
         ArgumentError
             If the tensor's shape does not fit.
         """
-        region = self._region(layer, site)
+        region = self.region(layer, site)
         rows = rows_of(tensor, rows, self.n, self.kept(region.start))
         run = Again(self, region, Items(rows, ((0, len(rows)),)))
         return run.logits(tensor)
@@ -194,7 +200,7 @@ class CutState:
         Tensor, shape (item, class)
             The logits.
         """
-        region, axis = self._region(layer, site), self._axis(layer)
+        region, axis = self.region(layer, site), self._axis(layer)
         whole = self.kept(region.start)
         most = 2 * units.shape[1] > self.graph.layer(layer).units > 2
         if whole.ndim + axis != 1 or most:
@@ -221,13 +227,7 @@ class CutState:
         Tensor or Slices
             For all images; slices where only some channels change.
         """
-        region = self._region(layer, site)
-        whole = self.kept(region.start)
-        rows, many = torch.arange(self.n, device=whole.device), units.expand(self.n, -1)
-        run = Again(self, region, Items(rows, ((0, self.n),)))
-        if whole.ndim + self._axis(layer) != 1:
-            return run.end(replaced(whole, self._axis(layer), many, maps, rows))
-        return run.end(Slices(many, maps))
+        return along(self, self.region(layer, site), units, maps, self._axis(layer))
 
     def under(
         self,
@@ -242,7 +242,8 @@ class CutState:
     def _axis(self, layer: str) -> int:
         return self.graph.layer(layer).unit_axis
 
-    def _region(self, layer: str, site: str) -> Region:
+    def region(self, layer: str, site: str) -> Region:
+        """Give what lies below a place that was named when running."""
         region = self._regions.get((layer, site))
         if region is None:
             raise OrderError(f'nothing was kept for a change at "{layer}", {site}: name it when running')
@@ -275,12 +276,3 @@ def rows_of(tensor: Tensor, rows: Tensor | None, n: int, whole: Tensor) -> Tenso
     if len(rows) != len(tensor):
         raise ArgumentError(f"{len(rows)} rows for a tensor of {len(tensor)} items")
     return rows
-
-
-def replaced(whole: Tensor, axis: int, units: Tensor, maps: Tensor, rows: Tensor) -> Tensor:
-    """Give kept values of some images, with the maps of some units (item, unit) replaced in each."""
-    with torch.no_grad():
-        tensor = whole.index_select(0, rows)
-        moved = tensor.movedim(axis, 1)
-        moved[torch.arange(len(rows), device=rows.device)[:, None], units] = maps.to(tensor.dtype)
-    return tensor

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from causal_widget.effects.cutting.along import replaced
 from causal_widget.effects.cutting.batch_dependent import refuse_batch_dependent
 from causal_widget.effects.cutting.carried import size_in_bytes
 from causal_widget.effects.cutting.places import Place, input_of
-from causal_widget.effects.cutting.state import recorded, replaced, rows_of
+from causal_widget.effects.cutting.state import recorded, rows_of
 from causal_widget.effects.cutting.under import logits_under
 from causal_widget.effects.forward import logits_of
 from causal_widget.errors import OrderError
@@ -118,6 +119,11 @@ class WholeState:
     def clear(self) -> None:
         """Let go of what was kept; the logits stay."""
         self._images, self._values = None, {}
+
+    @property
+    def rows(self) -> Int[Tensor, " image"]:
+        """The image of each row: all in order."""
+        return torch.arange(self.n, device=self.logits.device)
 
     @property
     def n(self) -> int:

@@ -18,8 +18,9 @@ from causal_widget.effects.cutting import (
     WholeState,
     changed_logits,
 )
+from causal_widget.effects.forward import in_halves
 from causal_widget.effects.questions.context import Context
-from causal_widget.effects.questions.entry import Entry, entry_of
+from causal_widget.effects.questions.entry import Entry, JointEntry, entry_of
 from causal_widget.effects.questions.path_entry import PathEntry
 from causal_widget.effects.questions.question import Question
 from causal_widget.interventions import Edits
@@ -74,7 +75,7 @@ def answers(
     context : Context
         Of the state's images.
     pace : Pace, optional
-        How many items run in one batch; None: measured on the first.
+        How many items run in one batch; None: measured on the first. Edits of several places run one by one.
     budget : int
         Bytes that running again may take, besides what is kept.
 
@@ -92,13 +93,16 @@ def answers(
     """
     entries = [_entry(state, question) for question in questions]
     first = 0
-    for place, end in _runs(entries):
+    for how, end in _runs(entries):
         some = slice(first, end)
-        if place is None:
+        if how == "whole":
             yield from _by_whole_passes(state, questions, some, context)
+        elif how == "jointly":
+            for k in range(first, end):
+                yield _jointly(state, entries[k], k, context, pace, budget)
         else:
             made = _changes(state, entries[some], context)
-            for found in changed_logits(state, place, made, pace=pace, budget=budget):
+            for found in changed_logits(state, how, made, pace=pace, budget=budget):  # type: ignore[arg-type]
                 at = first + found.first
                 yield Answer(slice(at, at + len(found.logits)), found.logits, found.changed, found.items)
         first = end
@@ -122,8 +126,8 @@ def changes(state: State, question: Question, context: Context) -> list[tuple[Pl
         moved to axis 1. Empty where it cannot be told without a whole pass.
     """
     found = []
-    for edit in Edits.of(question.edit):
-        entry = entry_of(state.graph, edit)
+    entered = entry_of(state.graph, question.edit)
+    for entry in entered.entries if isinstance(entered, JointEntry) else [entered]:
         if isinstance(entry, str) or entry.whole(state):
             return []
         change = entry.change(state, context)
@@ -131,25 +135,49 @@ def changes(state: State, question: Question, context: Context) -> list[tuple[Pl
     return found
 
 
-def _entry(state: State, question: Question) -> Entry | None:
+def _entry(state: State, question: Question) -> Entry | JointEntry | None:
     """Give where a question enters; None: whole passes answer it."""
     entry = None if question.reason else entry_of(state.graph, question.edit)
     return None if entry is None or isinstance(entry, str) or entry.whole(state) else entry
 
 
-def _runs(entries: Sequence[Entry | None]) -> Iterator[tuple[Place | None, int]]:
-    """Give the questions in a row that enter at one place, by the end of each."""
-    places = [None if entry is None else entry.place for entry in entries]
-    for k, place in enumerate(places, 1):
-        if k == len(places) or places[k] != place:
-            yield place, k
+def _runs(entries: Sequence[Entry | JointEntry | None]) -> Iterator[tuple[Place | str, int]]:
+    """Give the questions in a row that are answered alike, by the end of each: how, or where they enter."""
+    how = [_how(entry) for entry in entries]
+    for k, one in enumerate(how, 1):
+        if k == len(how) or how[k] != one:
+            yield one, k
 
 
-def _changes(state: State, entries: Sequence[Entry | None], context: Context) -> Iterator[Change]:
+def _how(entry: Entry | JointEntry | None) -> Place | str:
+    if entry is None:
+        return "whole"
+    return "jointly" if isinstance(entry, JointEntry) else entry.place
+
+
+@torch.no_grad()
+def _jointly(
+    state: State, entry: Entry | JointEntry | None, at: int, context: Context, pace: Pace | None, budget: int
+) -> Answer:
+    assert isinstance(entry, JointEntry)
+    assert isinstance(state, CutState)
+    changed = entry.active(state, context)
+    rows, logits = changed.nonzero().flatten(), state.logits.detach().clone()
+    most = max(1, budget // (2 * state.bytes_per_item(*entry.place)))
+    size = most if pace is None else min(most, pace.largest)
+    for some in rows.split(size) if len(rows) else ():
+        logits[some] = in_halves(lambda items: entry.logits(state, context, items), some)
+    return Answer(slice(at, at + 1), logits[None], changed[None], len(rows))
+
+
+def _changes(
+    state: State, entries: Sequence[Entry | JointEntry | None], context: Context
+) -> Iterator[Change]:
     """Give each change; of paths that differ in beta alone, all but the first by scaling what is known."""
     known: tuple[object, float, Tensor] | None = None
     for entry in entries:
         assert entry is not None
+        assert not isinstance(entry, JointEntry)
         linear = entry.linear if isinstance(entry, PathEntry) else None
         if not isinstance(entry, PathEntry) or linear is None or linear[1] == 1:
             yield entry.change(state, context)

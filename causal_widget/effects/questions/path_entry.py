@@ -5,18 +5,27 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from causal_widget.effects.cutting import Change, CutState, Place, WholeState
+from causal_widget.effects.cutting.joint import Passing
 from causal_widget.effects.cutting.places import input_of, route
 from causal_widget.effects.cutting.slices import Slices
 from causal_widget.effects.questions.context import Context
 from causal_widget.graph import FilterGraph
-from causal_widget.interventions import PathEdit, TargetPlan, check_plain, piece_change, plan_paths
+from causal_widget.interventions import (
+    PathEdit,
+    TargetPlan,
+    channels_in,
+    check_plain,
+    piece_change,
+    plan_paths,
+)
 
 __all__ = ["PathEntry", "path_entry"]
 
+State = CutState | WholeState | Passing
 Shadow = tuple[tuple[str, int, str, float], ...]
 
 
@@ -44,7 +53,7 @@ class PathEntry:
         found = [route(layer, site, target) for s in self.plan.shadows for layer, _, site, _ in s]
         return tuple(dict.fromkeys(found))
 
-    def whole(self, state: CutState | WholeState) -> str:
+    def whole(self, state: State) -> str:
         """Say whether units share channels in a network that cannot be entered on the way to them."""
         if self._routes and isinstance(state, WholeState):
             return "its unit shares its channels with others, and the network runs as a whole"
@@ -58,12 +67,26 @@ class PathEntry:
         (edit,) = self.plan.edits
         return (edit.source, edit.children, edit.shared), edit.beta
 
-    def change(self, state: CutState | WholeState, context: Context) -> Change:
+    @torch.no_grad()
+    def active(self, state: State, context: Context) -> Bool[Tensor, " image"]:
+        """Say in which images any of the sources' channels holds anything; elsewhere nothing changes."""
+        module, own = state.model.get_submodule(self.plan.layer.module), self._own(state)
+        found = [
+            (channels_in(module, own, piece.channels[~piece.shadowed]) != 0).flatten(1).any(1)
+            for piece in self.plan.pieces
+        ]
+        for layer, unit, site, _ in (one for shadow in self.plan.shadows for one in shadow):
+            maps = state.value(*route(layer, site, self.plan.layer.name))
+            maps = maps.movedim(self.plan.graph.layer(layer).unit_axis, 1)[:, unit]
+            found.append((maps != 0).flatten(1).any(1) if maps.ndim > 1 else maps != 0)
+        return torch.stack(found).any(0)
+
+    def change(self, state: State, context: Context) -> Change:
         """Give the children's output without and with the edits."""
         return self.under(state, self.delta(state))
 
     @torch.no_grad()
-    def under(self, state: CutState | WholeState, delta: Float[Tensor, "image unit ..."]) -> Change:
+    def under(self, state: State, delta: Float[Tensor, "image unit ..."]) -> Change:
         """Give the children's output without and with something added to it."""
         units = torch.cat([torch.as_tensor(piece.units) for piece in self.plan.pieces]).to(delta.device)
         output = state.value(*self.place).detach().movedim(self.plan.layer.unit_axis, 1)
@@ -71,11 +94,11 @@ class PathEntry:
         return Change(units, before, before + delta.to(before.dtype))
 
     @torch.no_grad()
-    def delta(self, state: CutState | WholeState) -> Float[Tensor, "image unit ..."]:
+    def delta(self, state: State) -> Float[Tensor, "image unit ..."]:
         """Give what is added to the output of the children, in the order of the plan's pieces."""
         module = state.model.get_submodule(self.plan.layer.module)
         check_plain(self.plan.layer.name, module)
-        own = state.value(*input_of(self.plan.layer.name)).detach()
+        own = self._own(state)
         axis = self.plan.layer.unit_axis
         found = [
             piece_change(piece, module, own, self._seen(state, module, own, piece.shadow)).movedim(axis, 1)
@@ -83,13 +106,14 @@ class PathEntry:
         ]
         return torch.cat(found, 1)
 
-    def _seen(
-        self, state: CutState | WholeState, module: nn.Module, own: Tensor, shadow: Shadow
-    ) -> Tensor | None:
+    def _own(self, state: State) -> Tensor:
+        return state.value(*input_of(self.plan.layer.name)).detach()
+
+    def _seen(self, state: State, module: nn.Module, own: Tensor, shadow: Shadow) -> Tensor | None:
         """Give the layer's input as it is where the units of a shadow are scaled on the way to it."""
         if not shadow:
             return None
-        assert isinstance(state, CutState)  # whole() says otherwise
+        assert not isinstance(state, WholeState)  # whole() says otherwise
         layer, _, site, _ = shadow[0]
         axis = self.plan.graph.layer(layer).unit_axis
         units = torch.tensor([unit for _, unit, _, _ in shadow], device=own.device)

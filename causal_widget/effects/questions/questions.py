@@ -11,7 +11,7 @@ import pandas as pd
 from torch import nn
 
 from causal_widget.effects.cutting import CutModel, Place
-from causal_widget.effects.questions.entry import Entry, entry_of
+from causal_widget.effects.questions.entry import Entry, JointEntry, entry_of
 from causal_widget.effects.questions.question import Question
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.graph import FilterGraph
@@ -125,7 +125,7 @@ class Questions:
                 target = self.graph.layer(path.target)
                 check_plain(target.name, model.get_submodule(target.module))
 
-    def _entries(self, layer: str) -> list[Entry]:
+    def _entries(self, layer: str) -> list[Entry | JointEntry]:
         asked = [entry_of(self.graph, question.edit) for question in self.group(layer) if not question.reason]
         return [entry for entry in asked if not isinstance(entry, str)]
 
