@@ -5,123 +5,110 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from causal_widget.effects.cutting import CutModel, CutState, Pace, WholeModel, WholeState, single_effects
-from causal_widget.graph import FilterGraph
+from causal_widget.effects.cutting import CutModel, CutState, Pace, Place, WholeModel, WholeState
+from causal_widget.effects.entries import Entries
+from causal_widget.effects.first_order import FirstOrder
+from causal_widget.effects.questions import Context, Question, answers, changes
+from causal_widget.effects.work import Settings
+from causal_widget.responses import Batch
 
 __all__ = ["Costs", "measured_costs"]
 
 _MEASURED = 5
 _SIZES = {"cpu": (16, 32, 64), "cuda": (64, 256, 1024)}
 _LONG = 1.0  # seconds: no larger size is tried after a batch that took this long
+_SAMPLE = 64  # questions of a layer in which it is looked how often anything changes
 
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """Costs of a sweep.
+    """Costs of a run.
 
     Attributes
     ----------
-    forward : float
-        Seconds of a whole forward pass, for one image.
-    images : int
-        Images that are kept at one time.
-    channels_last : bool
-        Whether the channels of a pixel lie side by side in memory.
-    items : mapping of layer name to int
-        Pairs of unit and image that run in one batch.
+    forward, recorded : float
+        Seconds of a forward pass of the whole network, and of one that is recorded with its backward passes,
+        for one image.
     item_seconds, alive : mapping of layer name to float
-        Seconds of one such pair, and the share of pairs in which something changes.
-    places : tuple of (layer, site)
-        What is entered, in forward order.
+        Seconds of a pair of question and image, and the share of pairs in which something changes.
+    settings : Settings
+        How the work is cut into pieces.
     """
 
     forward: float
-    images: int
-    channels_last: bool
-    items: Mapping[str, int]
+    recorded: float
     item_seconds: Mapping[str, float]
     alive: Mapping[str, float]
-    places: tuple[tuple[str, str], ...]
+    settings: Settings
 
-    def seconds_per_unit_image(self, layer: str) -> float:
-        """Give the expected seconds of a pair of unit and image, those counted in which nothing changes."""
+    def of_a_pair(self, layer: str) -> float:
+        """Give the expected seconds of a pair, those counted in which nothing changes."""
         return self.item_seconds[layer] * self.alive[layer]
-
-    def kept(self, cut: CutModel | None, group: tuple[str, ...]) -> int:
-        """Bytes kept for a group of layers."""
-        sites = dict(self.places)
-        return 0 if cut is None else cut.kept_bytes([(name, sites[name]) for name in group], self.images)
-
-    def groups(self, cut: CutModel | None, budget: int) -> tuple[tuple[str, ...], ...]:
-        """Cut the layers, in forward order, into groups whose kept values fit into the budget together."""
-        found: list[tuple[str, ...]] = []
-        for layer, site in self.places:
-            if cut is None or isinstance(cut.region(layer, site), str):
-                continue
-            wider = (*found[-1], layer) if found else (layer,)
-            if found and self.kept(cut, wider) <= budget:
-                found[-1] = wider
-            else:
-                found.append((layer,))
-        return tuple(found)
 
 
 def measured_costs(
-    entry: Callable[[str], CutModel | WholeModel],
-    graph: FilterGraph,
-    units: Mapping[str, tuple[int, ...]],
-    site: str,
-    images: Tensor,
+    entries: Entries,
+    first: Batch,
+    known: Context,
+    estimate: FirstOrder | None,
     budget: int,
+    autocast: torch.dtype | None = None,
 ) -> Costs:
     """Measure some layers on a batch, and carry what was found to those between them.
 
     Parameters
     ----------
-    entry : callable (layer name) -> CutModel or WholeModel
-        What enters the network there.
-    graph, units, site : FilterGraph, mapping, str
-        Which units are changed where.
-    images : Tensor
+    entries : Entries
+        What is asked, and what enters the network.
+    first : Batch
         The first batch.
+    known : Context
+        What edits must know, as of that batch.
+    estimate : FirstOrder, optional
+        What is estimated to first order; None: nothing.
     budget : int
         Bytes for what is kept, and again for what runs.
+    autocast : torch.dtype, optional
+        Type in which the network computes.
     """
-    places = tuple((name, graph.layer(name).site(site)) for name in units)
-    images = images[: _images_at_once(entry, places, len(images), budget)]
-    forward = _forward_seconds(entry(places[0][0]), images)
-    names, last = list(units), _faster_with_channels_last(entry(places[0][0]), places[0], images)
+    if autocast is not None:
+        with torch.autocast(first.images.device.type, autocast):
+            return measured_costs(entries, first, known, estimate, budget)
+    names = list(entries.questions.groups)
+    images = first.images[: _images_at_once(entries, len(first.images), budget)]
+    forward = _forward_seconds(entries.entry(names[0]), images)
+    last = _faster_with_channels_last(entries, names, images)
     positions = sorted({round(p) for p in np.linspace(0, len(names) - 1, min(_MEASURED, len(names)))})
-    found = [_measured(entry(names[p]), places[p], units[names[p]], images, budget, last) for p in positions]
+    found = [_measured(entries, names[p], images, known, budget, last) for p in positions]
     every = np.arange(len(names))
-    seconds = np.interp(every, positions, [one[1] for one in found])
-    alive = np.interp(every, positions, [one[2] for one in found])
+    seconds = dict(zip(names, np.interp(every, positions, [one[1] for one in found]).tolist(), strict=True))
+    alive = dict(zip(names, np.interp(every, positions, [one[2] for one in found]).tolist(), strict=True))
     near = [found[int(np.argmin([abs(p - k) for p in positions]))][0] for k in every]
-    items = {name: _fitting(entry(name), place, size, budget)
-             for name, place, size in zip(names, places, near, strict=True)}  # fmt: skip
-    return Costs(
-        forward, len(images), last, items,
-        dict(zip(names, seconds.tolist(), strict=True)),
-        dict(zip(names, alive.tolist(), strict=True)),
-        places,
+    items = {name: _fitting(entries, name, size, budget) for name, size in zip(names, near, strict=True)}
+    recorded, each = len(images), 0.0
+    if estimate is not None:
+        recorded = max(1, min(len(images), budget // max(_recorded_bytes(entries, images), 1)))
+        each = _recorded_seconds(entries, estimate, first, known, recorded, last)
+    settings = Settings(
+        len(images), recorded, entries.groups(len(images), budget), items, last,
+        {name: seconds[name] / forward for name in names}, each / forward,
     )  # fmt: skip
+    return Costs(forward, each, seconds, alive, settings)
 
 
-def _images_at_once(
-    entry: Callable[[str], CutModel | WholeModel], places: tuple[tuple[str, str], ...], n: int, budget: int
-) -> int:
-    each = [found.kept_bytes([p], 1) for p in places if isinstance(found := entry(p[0]), CutModel)]
+def _images_at_once(entries: Entries, n: int, budget: int) -> int:
+    each = [entries.kept((layer,), 1) for layer in entries.questions.groups if layer not in entries.reasons]
     return max(1, min(n, budget // max(max(each, default=1), 1)))
 
 
-def _fitting(entry: CutModel | WholeModel, place: tuple[str, str], size: int, budget: int) -> int:
-    region = entry.region(*place) if isinstance(entry, CutModel) else ""
-    return size if isinstance(region, str) else max(1, min(size, budget // max(region.bytes_per_item, 1)))
+def _fitting(entries: Entries, layer: str, size: int, budget: int) -> int:
+    return max(1, min(size, budget // max(entries.bytes_per_item(layer), 1)))
 
 
 def _forward_seconds(entry: CutModel | WholeModel, images: Tensor) -> float:
@@ -134,17 +121,17 @@ def _forward_seconds(entry: CutModel | WholeModel, images: Tensor) -> float:
     return float(best) / len(images)
 
 
-def _faster_with_channels_last(
-    entry: CutModel | WholeModel, place: tuple[str, str], images: Tensor, tries: int = 3
-) -> bool:
+def _faster_with_channels_last(entries: Entries, names: list[str], images: Tensor, tries: int = 3) -> bool:
     """Whether running again is clearly faster with a pixel's channels side by side, and possible at all."""
-    if not isinstance(entry, CutModel) or images.ndim != 4:
+    layer = next((name for name in names if name not in entries.reasons), None)
+    places: tuple[Place, ...] = () if layer is None else entries.questions.entries(layer)
+    if entries.cut is None or images.ndim != 4 or not places:
         return False
-    some, best = images[:32], {False: np.inf, True: np.inf}
+    some, best, place = images[:32], {False: np.inf, True: np.inf}, places[0]
     try:
         for _ in range(tries):
             for last in best:
-                with entry.run(some, [place], channels_last=last) as state:
+                with entries.cut.run(some, [place], channels_last=last) as state:
                     tensor, began = state.value(*place), time.perf_counter()
                     state.again(*place, tensor)
                     _wait(tensor)
@@ -155,23 +142,19 @@ def _faster_with_channels_last(
 
 
 def _measured(
-    entry: CutModel | WholeModel,
-    place: tuple[str, str],
-    units: tuple[int, ...],
-    images: Tensor,
-    budget: int,
-    channels_last: bool,
+    entries: Entries, layer: str, images: Tensor, known: Context, budget: int, channels_last: bool
 ) -> tuple[int, float, float]:
-    """Batch size, seconds of an item at it, and the share of pairs that change, at one layer."""
+    """Batch size, seconds of a pair at it, and the share of pairs that change, at one layer."""
+    entry, asked = entries.entry(layer), entries.questions.groups[layer]
     layout = {"channels_last": True} if channels_last and isinstance(entry, CutModel) else {}
-    with entry.run(images, [place], **layout) as state:
-        most = max(1, budget // state.bytes_per_item(*place))
+    with entry.run(images, entries.questions.places(layer), **layout) as state:
+        most = max(1, budget // max(entries.bytes_per_item(layer), 1))
         sizes = [size for size in _SIZES.get(images.device.type, _SIZES["cuda"]) if size <= most] or [most]
-        share, best = _share_alive(state, place, units), (sizes[0], np.inf)
+        context = Context(known.index[: len(images)], known.means, known.donors)
+        share, best = _share_alive(state, asked, context), (sizes[0], np.inf)
         for size in sizes:
-            wanted = 1 + size // max(int(share * state.n), 1)
-            some = tuple(units[int(k)] for k in np.linspace(0, len(units) - 1, min(wanted, len(units))))
-            seconds, items = _timed(state, place, some, size)
+            some = _spread(asked, 1 + size // max(int(share * state.n), 1))
+            seconds, items = _timed(state, some, context, size, budget)
             if items and seconds / items < best[1]:
                 best = (size, seconds / items)
             if seconds > _LONG:
@@ -179,26 +162,55 @@ def _measured(
     return best[0], (float(best[1]) if np.isfinite(best[1]) else 0.0), share
 
 
-def _share_alive(state: CutState | WholeState, place: tuple[str, str], units: tuple[int, ...]) -> float:
-    """Share of pairs of unit and image in which the unit is not silent; zeroing changes nothing in others."""
-    axis = state.graph.layer(place[0]).unit_axis
-    maps = state.value(*place).movedim(axis, 1)[:, list(units)]
-    return (
-        float((maps != 0).flatten(2).any(2).double().mean())
-        if maps.ndim > 2
-        else float((maps != 0).double().mean())
-    )
+def _spread(asked: tuple[Question, ...], wanted: int) -> list[Question]:
+    return [asked[int(k)] for k in np.linspace(0, len(asked) - 1, min(wanted, len(asked)))]
+
+
+def _share_alive(state: CutState | WholeState, asked: tuple[Question, ...], context: Context) -> float:
+    """Share of pairs of question and image in which anything changes; 1 where that is not known."""
+    shares = []
+    for question in _spread(asked, _SAMPLE):
+        moved = [(delta != 0).flatten(1).any(1) for _, _, delta in changes(state, question, context)]
+        shares.append(float(torch.stack(moved).any(0).double().mean()) if moved else 1.0)
+    return float(np.mean(shares))
 
 
 def _timed(
-    state: CutState | WholeState, place: tuple[str, str], units: tuple[int, ...], size: int
+    state: CutState | WholeState, asked: list[Question], context: Context, size: int, budget: int
 ) -> tuple[float, int]:
     began = time.perf_counter()
-    blocks = list(
-        single_effects(state, *place, units, lambda _, maps: torch.zeros_like(maps), pace=Pace([size]))
-    )
+    items = sum(one.items for one in answers(state, asked, context, pace=Pace([size]), budget=budget))
     _wait(state.logits)
-    return time.perf_counter() - began, sum(block.items for block in blocks)
+    return time.perf_counter() - began, items
+
+
+def _recorded_bytes(entries: Entries, images: Tensor) -> int:
+    """Bytes that a recorded run takes for one image: all values, and their gradients."""
+    if entries.cut is not None:
+        return 2 * entries.cut.all_bytes(1)
+    maps = sum(int(np.prod(layer.shape)) for layer in entries.questions.graph.layers)
+    return 2 * 4 * maps * images.element_size()  # between two layers stand a few maps more
+
+
+def _recorded_seconds(
+    entries: Entries, estimate: FirstOrder, first: Batch, known: Context, size: int, channels_last: bool
+) -> float:
+    """Seconds of a recorded run with all questions' estimates, for one image."""
+    began = time.perf_counter()
+    for cut in (True, False):
+        asked = {n: g for n, g in entries.questions.groups.items() if (n not in entries.reasons) == cut}
+        if not asked:
+            continue
+        entry = entries.entry(next(iter(asked)))
+        layout = {"channels_last": True} if channels_last and isinstance(entry, CutModel) else {}
+        places = sorted({place for layer in asked for place in entries.questions.places(layer)})
+        context = Context(known.index[:size], known.means, known.donors)
+        labels = None if first.labels is None else first.labels[:size]
+        look: Callable[..., list[Any]] = lambda state, one, context=context: changes(state, one, context)  # noqa: E731
+        with entry.run(first.images[:size], places, grad=estimate.usable, **layout) as state:
+            estimate.estimates(state, labels, asked, look)
+            _wait(state.logits)
+    return (time.perf_counter() - began) / size
 
 
 def _wait(tensor: Tensor) -> None:

@@ -105,19 +105,31 @@ class Pool:
             that of the pass before.
         """
         seen, state = 0, torch.get_rng_state()
-        for batch in batches(self._loader, self._device, self._max_batches, dtype=self._dtype):
-            if batch.index == 0:
-                self._check_first(batch)
-            check_range(batch.labels, batch.index, self._classes)
-            yield batch
-            seen += len(batch.images)
-        torch.set_rng_state(state)
+        try:
+            for batch in batches(self._loader, self._device, self._max_batches, dtype=self._dtype):
+                if batch.index == 0:
+                    self._check_first(batch)
+                check_range(batch.labels, batch.index, self._classes)
+                yield batch
+                seen += len(batch.images)
+        finally:
+            torch.set_rng_state(state)
         if self.n is not None and seen != self.n:
             raise DataError(
                 f"the loader gave {self.n:,} images in one pass and {seen:,} in the next; expected the same "
                 "images in the same order in every pass"
             )
         self.n = seen
+
+    @property
+    def device(self) -> torch.device:
+        """Where images go."""
+        return self._device
+
+    def images(self) -> Iterator[Float[Tensor, "image channel height width"]]:
+        """Pass over the images alone, batch by batch."""
+        for batch in self.batches():
+            yield batch.images
 
     def parts(self, size: int, keep: int | None = None) -> Iterator[Part]:
         """Pass over all images, in parts of at most `size`, none of which spans two batches.

@@ -120,8 +120,8 @@ def test_a_small_budget_gives_the_same_numbers() -> None:
     model = seeded(Residual).double()
     loader = data(model)
     usual, tight = plan_effects(model, loader), plan_effects(model, loader, budget=60_000)
-    assert len(tight.sweep.groups) > len(usual.sweep.groups)
-    assert tight.sweep.images < 8
+    assert len(tight.settings.groups) > len(usual.settings.groups)
+    assert tight.settings.images < 8
     assert tight.kept_bytes <= 60_000
     np.testing.assert_allclose(tight.run().all.mean, usual.run().all.mean, rtol=1e-9, atol=1e-12)
 
@@ -137,7 +137,7 @@ def test_progress_counts_pairs_and_cancels() -> None:
     before, stop = fingerprint(model), threading.Event()
     loader = data(seeded(Plain))
     plan = plan_effects(model, loader, ["conv1"])
-    plan.run(Progress(told.append, interval=0))
+    plan.run(progress=Progress(told.append, interval=0))
     assert (told[0].total, told[-1].done) == (23 * 6, 23 * 6)
 
     def listen(tick: object) -> None:
@@ -145,7 +145,7 @@ def test_progress_counts_pairs_and_cancels() -> None:
             stop.set()
 
     with pytest.raises(Cancelled):
-        plan.run(Progress(listen, stop, interval=0))
+        plan.run(progress=Progress(listen, stop, interval=0))
     assert fingerprint(model) == before
 
 

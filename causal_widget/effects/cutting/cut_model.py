@@ -136,6 +136,11 @@ class CutModel:
         batched = [n for n in needs if self._specs.get(n) == "images"]
         return sum(size_in_bytes(self._shapes[n]) // 2 for n in batched) * n_images
 
+    def all_bytes(self, n_images: int) -> int:
+        """Bytes of all values of a run over so many images, all of which a recorded run keeps."""
+        batched = [value for node, value in self._shapes.items() if self._specs.get(node) == "images"]
+        return sum(size_in_bytes(value) // 2 for value in batched) * n_images
+
     @contextmanager
     def run(
         self,
