@@ -17,8 +17,17 @@ from causal_widget.jobs import Progress, Tick
 from causal_widget.pruning import PruningCurve
 from causal_widget.widget import protocol
 from causal_widget.widget.data import ImageData
-from causal_widget.widget.handlers import HANDLERS, IMMEDIATE, LANES, can_predict, check_job, state_data
+from causal_widget.widget.handlers import (
+    GIVE_WAY,
+    HANDLERS,
+    IMMEDIATE,
+    LANES,
+    can_predict,
+    check_job,
+    state_data,
+)
 from causal_widget.widget.handlers.checking import Checked
+from causal_widget.widget.handlers.ranking import Ranked
 from causal_widget.widget.job import Job, StoppedError
 from causal_widget.widget.protocol import Reply, Request, SupersededError
 from causal_widget.widget.store import Store
@@ -26,6 +35,7 @@ from causal_widget.widget.worker import EFFECT, JOB, MODEL, PREDICT, Task, Worke
 
 Send = Callable[[dict[str, Any], list[memoryview]], None]
 EVENT_INTERVAL = 0.1
+GIVES_WAY_INTERVAL = 0.02
 SLOW_EFFECT = 0.3
 
 
@@ -75,6 +85,7 @@ class Backend:
         self.devices = list_devices()
         self.curve: PruningCurve | None = None
         self.checked: Checked | None = None
+        self.ranked: Ranked | None = None
         self.still = still
         self._send = send
         self._renew = renew
@@ -149,8 +160,7 @@ class Backend:
         dropped = self.worker.inbox.drop_waiting()
         for task in dropped:
             self._end(task, Cancelled("cancelled before it began"))
-        running = self.worker.inbox.running
-        return bool(dropped) or (running is not None and running.lane in (EFFECT, JOB))
+        return bool(dropped) or any(one.lane in (EFFECT, JOB) for one in self.worker.inbox.running)
 
     def run(self, task: Task) -> None:
         """Do one task, on the thread that it is meant for."""
@@ -202,13 +212,24 @@ class Backend:
         """Give a progress that tells the pages about `task` and stops when it is cancelled."""
         began = time.perf_counter()
         listener = partial(self._tick, task, began)
-        return Progress(listener, task.cancelled if cancel is None else cancel, EVENT_INTERVAL)
+        interval = GIVES_WAY_INTERVAL if task.request.op in GIVE_WAY else EVENT_INTERVAL
+        return Progress(listener, task.cancelled if cancel is None else cancel, interval)
 
     def _tick(self, task: Task, began: float, tick: Tick) -> None:
         if task.lane == JOB or (task.lane == EFFECT and time.perf_counter() - began > SLOW_EFFECT):
             self._tell(self._current(task).told(tick))
         while (quick := self.worker.inbox.take_quick()) is not None:
             self._answer(quick)
+        if task.request.op in GIVE_WAY:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Do what a person waits for between two steps of a long job."""
+        while (other := self.worker.inbox.take_between()) is not None:
+            try:
+                self._answer(other)
+            finally:
+                self.worker.inbox.done()
 
     def _current(self, task: Task) -> Job:
         with self._lock:

@@ -117,6 +117,10 @@ _DO = {
     "site": _Field(_optional(_text), None),
     "scale": _Field(_optional(_number), None),
 }
+_RANK = {
+    "layers": _Field(_optional(_list_of(_text)), None),
+    "precision": _Field(_optional(_number), None),
+}
 _CHECK = {"images": _Field(_natural, 64), "draws": _Field(_natural, 10)}
 ARGUMENTS: dict[str, dict[str, _Field]] = {
     "hello": {},
@@ -148,6 +152,12 @@ ARGUMENTS: dict[str, dict[str, _Field]] = {
     "pruning": {},
     "check": {**_CHECK, "seed": _Field(_natural, 0)},
     "checked": dict(_CHECK),
+    "rankPlan": dict(_RANK),
+    "rank": dict(_RANK),
+    "ranking": {
+        "outcome": _Field(_optional(_text), None),
+        "minEffect": _Field(_optional(_number), None),
+    },
     "poll": {},
 }
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from causal_widget.effects import Effects
 from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.importance import RULES
@@ -18,7 +19,8 @@ from causal_widget.widget.strength import quantised, weight_norms
 
 T = TypeVar("T")
 Importances = dict[str, np.ndarray[Any, Any]]
-SHOWN_RULES = tuple(rule for rule in RULES if rule != "random")
+EFFECT = "effect"
+SHOWN_RULES = tuple(rule for rule in dict.fromkeys([*RULES, EFFECT]) if rule != "random")
 RECENT = 64
 SMALL = 4_000_000
 
@@ -39,6 +41,7 @@ class Store:
         self._cache: dict[Hashable, Any] = {}
         self._recent: OrderedDict[Hashable, Any] = OrderedDict()
         self._latest: dict[str, tuple[Hashable, Any]] = {}
+        self._effects: Effects | None = None
         self._lock = threading.Lock()
 
     def _now(self) -> tuple[Any, ...]:
@@ -106,11 +109,18 @@ class Store:
         parameters = self._explainer.model.parameters()
         return (device, hash(tuple((id(p), p._version) for p in parameters)))
 
+    def take_effects(self, effects: Effects) -> None:
+        """Take what the rule "effect" reads from now on."""
+        self._effects = effects
+        self._cache.pop(("importance", EFFECT), None)
+
     def importance(self, rule: str) -> Importances:
         """Give a rule's importances by layer, empty where the rule needs data that is not collected yet."""
         return self.get(("importance", rule), lambda: self._importance(rule))
 
     def _importance(self, rule: str) -> Importances:
+        if rule == EFFECT:
+            return {} if self._effects is None else _by_effect(self._effects)
         try:
             return dict(self._explainer.importance(rule))
         except OrderError:
@@ -164,3 +174,8 @@ class Store:
     def _largest(self) -> float:
         found = (self.strengths(i) for i in range(len(self._explainer.graph.wirings)))
         return max((float(strengths.max(initial=0.0)) for strengths in found), default=0.0)
+
+
+def _by_effect(effects: Effects) -> Importances:
+    sizes = {name: np.abs(effects.mean(name, effects.columns[0])) for name in effects.units}
+    return {name: size / max(float(size.sum()), 1e-300) for name, size in sizes.items()}

@@ -22,7 +22,7 @@ from causal_widget.widget.backend import Backend, Choices
 from causal_widget.widget.links import renewer, sender, sources
 from causal_widget.widget.store import SHOWN_RULES
 
-PANELS = ("inspector", "equations", "interventions", "heatmaps", "pruning")
+PANELS = ("inspector", "equations", "interventions", "ranking", "heatmaps", "pruning")
 THEMES = ("auto", "light", "dark")
 WORDS = {"site": SITES, "rule": SHOWN_RULES, "panel": PANELS, "theme": THEMES}
 CLOSE_SECONDS = 2.0

@@ -57,7 +57,7 @@ class Inbox:
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._lanes: dict[str, deque[Task]] = {lane: deque() for lane in (PREDICT, QUICK, MODEL, EFFECT, JOB)}
-        self._running: Task | None = None
+        self._running: list[Task] = []  # the last one runs between two steps of the one before
         self._stopped = False
 
     def put(self, task: Task) -> list[Task]:
@@ -67,8 +67,9 @@ class Inbox:
             if task.lane in LATEST:
                 replaced = list(self._lanes[task.lane])
                 self._lanes[task.lane].clear()
-                if self._running is not None and self._running.lane == task.lane:
-                    self._running.superseded.set()
+                for running in self._running:
+                    if running.lane == task.lane:
+                        running.superseded.set()
             self._lanes[task.lane].append(task)
             self._changed.notify_all()
             return replaced
@@ -81,8 +82,8 @@ class Inbox:
                     return None
                 for waiting in self._lanes.values():
                     if waiting:
-                        self._running = waiting.popleft()
-                        return self._running
+                        self._running.append(waiting.popleft())
+                        return self._running[-1]
                 self._changed.wait()
 
     def take_quick(self) -> Task | None:
@@ -90,27 +91,37 @@ class Inbox:
         with self._changed:
             return self._lanes[QUICK].popleft() if self._lanes[QUICK] else None
 
+    def take_between(self) -> Task | None:
+        """Give a waiting task that a job makes room for, None where there is none; it runs until `done`."""
+        with self._changed:
+            for lane in (QUICK, MODEL, EFFECT):
+                if self._lanes[lane] and not self._stopped:
+                    self._running.append(self._lanes[lane].popleft())
+                    return self._running[-1]
+            return None
+
     def done(self) -> None:
         """Say that the running task ended."""
         with self._changed:
-            self._running = None
+            self._running.pop()
             self._changed.notify_all()
 
     def drop_waiting(self) -> list[Task]:
-        """Cancel the running task and take out the waiting effects and jobs."""
+        """Cancel the running tasks and take out the waiting effects and jobs."""
         with self._changed:
-            if self._running is not None and self._running.lane in (EFFECT, JOB):
-                self._running.cancel()
+            for running in self._running:
+                if running.lane in (EFFECT, JOB):
+                    running.cancel()
             dropped = [*self._lanes[EFFECT], *self._lanes[JOB]]
             self._lanes[EFFECT].clear()
             self._lanes[JOB].clear()
             return dropped
 
     @property
-    def running(self) -> Task | None:
-        """The task the thread is at."""
+    def running(self) -> list[Task]:
+        """The tasks the thread is at: one, and another between two of its steps."""
         with self._changed:
-            return self._running
+            return list(self._running)
 
     @property
     def empty(self) -> bool:
@@ -122,7 +133,7 @@ class Inbox:
         """Wait until nothing runs and nothing waits; False if that took longer than `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._running is None and not any(self._lanes.values()), timeout
+                lambda: not self._running and not any(self._lanes.values()), timeout
             )
 
     def stop(self) -> None:
@@ -131,8 +142,8 @@ class Inbox:
             self._stopped = True
             for lane in self._lanes.values():
                 lane.clear()
-            if self._running is not None:
-                self._running.cancel()
+            for running in self._running:
+                running.cancel()
             self._changed.notify_all()
 
 

@@ -1,11 +1,12 @@
 // The kernel's side of the protocol over made-up numbers, for looking at the page and for tests.
-import type { CheckInfo, CurveInfo, EffectInfo, EquationInfo, EquationsInfo, GraphInfo, Job, LayerInfo, UnitInfo, WiringInfo } from "../src/types";
+import type { BufferInfo, CheckInfo, CurveInfo, EffectInfo, EquationInfo, EquationsInfo, GraphInfo, Job, LayerInfo, RankingInfo, UnitInfo, WiringInfo } from "../src/types";
 import type { FakeModel, Kernel } from "./fake";
 
 interface Options {
   collected: boolean;
   labels: boolean;
   theme: string;
+  ranked?: boolean;
 }
 
 function random(seed: number): () => number {
@@ -82,8 +83,8 @@ function fakeEffect(ablated: Record<string, number[]>, scale: number, classes: s
   const drop = Math.min(0.85, 0.012 * n ** 1.3) * (1 - scale) ** 1.5;
   return {
     n: 360, units: ablated, site: "activation", scale, before: { accuracy: labels ? 0.9778 : null, loss: labels ? 0.0812 : null }, after: { accuracy: labels ? 0.9778 - drop : null, loss: labels ? 0.0812 + 3 * drop : null },
-    change: { accuracy: labels ? -drop : null, accuracySe: labels ? 0.006 : null, loss: labels ? 3 * drop : null, lossSe: labels ? 0.01 : null },
-    classes: classes.map((name) => { const change = (next() - 0.75) * drop * 2; return { name, before: labels ? 0.97 : null, after: labels ? 0.97 + change : null, change: labels ? change : null, se: labels ? 0.01 + 0.02 * next() : null, logit: change * 8, logitSe: 0.1 }; }),
+    change: { accuracy: labels ? -drop : null, accuracyHalf: labels ? 0.012 : null, loss: labels ? 3 * drop : null, lossHalf: labels ? 0.02 : null },
+    classes: classes.map((name) => { const change = (next() - 0.75) * drop * 2; return { name, before: labels ? 0.97 : null, after: labels ? 0.97 + change : null, change: labels ? change : null, half: labels ? 0.02 + 0.04 * next() : null, logit: change * 8, logitHalf: 0.2 }; }),
     flipped: Math.round(drop * 380), seconds: 0.21,
     strip: Array.from({ length: nStrip }, (_, k) => ({ before: { cls: k % 10, p: 0.9 + 0.1 * next() }, after: k % 4 === 1 ? { cls: (k + 3) % 10, p: 0.5 + 0.2 * next() } : { cls: k % 10, p: 0.7 + 0.2 * next() } })),
   };
@@ -160,6 +161,30 @@ export function fakeCurve(percents: number[], rules: string[], repeats: number):
   };
 }
 
+/** Every filter of some layers with a made-up effect; some near the least effect stay undecided. */
+export function fakeRanking(graph: GraphInfo, layers: string[] | null, outcome: string | null, minEffect: number | null): [RankingInfo, DataView[], BufferInfo[]] {
+  const named = layers ?? graph.layers.filter(({ kind, isOutput }) => kind === "conv" && !isOutput).map(({ name }) => name);
+  const least = minEffect ?? 0.01;
+  const columns: Record<string, number[]> = { layer: [], unit: [], effect: [], low: [], high: [], p: [], corrected: [], images: [], needed: [] };
+  const verdict: number[] = [];
+  named.forEach((name, k) => {
+    const next = random(k * 17 + 3);
+    for (let unit = 0; unit < graph.layers.find((each) => each.name === name)!.units; unit++) {
+      const effect = (next() ** 4 - 0.02) * 0.3 * (outcome === "correct" ? -0.5 : 1);
+      const half = 0.2 * Math.abs(effect) + 0.002 + 0.012 * next() ** 3;
+      const harm = outcome === "correct" || outcome === "margin" ? -effect : effect;
+      const kind = harm - half > least ? 0 : harm + half < -least ? 2 : Math.abs(harm) + half < least ? 1 : 3;
+      const p = kind === 3 ? 0.05 + 0.9 * next() : 10 ** (-2 - 9 * next());
+      const row = { layer: k, unit, effect, low: effect - half, high: effect + half, p, corrected: Math.min(1, 3 * p), images: 360, needed: kind === 3 ? Math.round(400 + 4000 * next()) : NaN };
+      for (const [column, value] of Object.entries(row)) columns[column].push(value);
+      verdict.push(kind);
+    }
+  });
+  const info = { outcome: outcome ?? "loss", outcomes: [{ name: "loss", worse: 1 }, { name: "correct", worse: -1 }, { name: "margin", worse: -1 }, { name: "kl", worse: 1 }], minEffect: least, defaultMinEffect: 0.01, layers: named, images: 360, seconds: 1.24, site: "activation", verdicts: ["critical", "neutral", "detrimental", "undecided"] };
+  const shape = [verdict.length];
+  return [info, [...Object.values(columns).map((values) => f32(Float32Array.from(values))), u8(Uint8Array.from(verdict))], [...Object.keys(columns).map((name) => ({ name, dtype: "float32" as const, shape })), { name: "verdict", dtype: "uint8" as const, shape }]];
+}
+
 export function fakeKernel(net: string, model: FakeModel, options: Options): Kernel {
   const graph = fakeGraph(net);
   const classes = net === "lenet" ? "0123456789".split("") : ["airplane", "automobile", "bird", "cat", "<script>deer", "dog", "frog", "horse", "ship", "truck"];
@@ -168,6 +193,7 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
   let job: Job | null = null;
   let curve: CurveInfo | null = null;
   let [checked, localised] = [false, false];
+  let ranked: { layers: string[] | null } | null = options.ranked ? { layers: null } : null;
   const state = () => ({
     version: 1, model: { lenet: "LeNet5", vgg: "VGG-19-BN", resnet: "CIFAR ResNet-20" }[net] ?? net, nFilters: graph.layers.filter((l) => l.kind === "conv").reduce((sum, l) => sum + l.units, 0), nLayers: graph.layers.length, classes,
     devices: [{ name: "cpu", label: "CPU, 8 threads", memory: 16e9, free: 9e9 }, { name: "cuda:0", label: "NVIDIA H100", memory: 80e9, free: 71e9 }],
@@ -216,7 +242,7 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
       predicted.after = { accuracy: predicted.before.accuracy! + predicted.change.accuracy!, loss: predicted.before.loss! + predicted.change.loss! };
       predicted.flipped = Math.round(predicted.flipped * less);
       predicted.classes = predicted.classes.map((each, k) => ({ ...each, change: each.change === null ? null : each.change * less + (k % 3 || by === "local" ? 0 : 0.012 * (1 - scale)), logit: each.logit! * less }));
-      return [{ predicted: options.labels ? predicted : { ...predicted, change: { accuracy: null, accuracySe: null, loss: null, lossSe: null }, after: { accuracy: null, loss: null } } }];
+      return [{ predicted: options.labels ? predicted : { ...predicted, change: { accuracy: null, accuracyHalf: null, loss: null, lossHalf: null }, after: { accuracy: null, loss: null } } }];
     },
     images: () => [{ labels: Array.from({ length: nStrip }, (_, k) => (options.labels ? k % 10 : null)), predictions: Array.from({ length: nStrip }, (_, k) => (k === 3 || k === 8 ? 5 : k % 10)) }, [u8(fakeImages(nStrip, side))], [{ name: "images", dtype: "uint8", shape: [nStrip, side, side, 3] }]],
     heatmap: ({ unit }) => {
@@ -230,6 +256,16 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
     pruning: () => [{ curve }],
     check: () => [run("check", 640, () => { checked = true; })],
     local: () => [run("local", 360, () => { localised = true; })],
+    rankPlan: ({ layers }) => {
+      const chosen = graph.layers.filter(({ name, kind }) => (layers ? layers.includes(name) : kind === "conv"));
+      return [{ units: chosen.reduce((sum, { units }) => sum + units, 0), layers: chosen.length, images: 360, seconds: 41.3, less: 3.02, reason: null, site: model.get("site") }];
+    },
+    rank: ({ layers }) => [run("rank", 51_120, () => { ranked = { layers }; })],
+    ranking: ({ outcome, minEffect }) => {
+      if (!ranked) return [{ ranking: null }];
+      const [info, buffers, infos] = fakeRanking(graph, ranked.layers, outcome, minEffect);
+      return [{ ranking: info }, buffers, infos];
+    },
     checked: () => [collected ? fakeCheck(graph, checked) : { cost: null, reason: "there are no equations yet: collect first", depth: null, fidelity: null }],
     poll: () => [{ job, revision }],
     cancel: () => { cancelled = true; return [{ cancelled: true }]; },

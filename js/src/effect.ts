@@ -6,7 +6,9 @@ import { countUnits } from "./units";
 export type Do = { ablated: Units; site: string; scale: number };
 
 export interface Asking<T> {
-  ask(intervention: Do): Promise<T>;
+  /** `round` counts how often the same was asked: an answer on a part of the images is asked to go on. */
+  ask(intervention: Do, round: number): Promise<T>;
+  unfinished(answer: T): boolean;
   changed(): void;
   failed(error: unknown): void;
 }
@@ -18,6 +20,7 @@ export class DoWatch<T> {
   private next: Do | null = null;
   private inFlight = false;
   private run = 0;
+  private round = 0;
 
   constructor(private readonly asking: Asking<T>, private readonly delay: number) {}
 
@@ -34,7 +37,7 @@ export class DoWatch<T> {
     }
     this.waiting = true;
     this.next = intervention;
-    if (!dragged) this.abandon();
+    if (!dragged || this.round) this.abandon();
     if (this.timer === null && !this.inFlight) this.timer = setTimeout(() => void this.ask(), this.delay);
     this.asking.changed();
   }
@@ -46,20 +49,24 @@ export class DoWatch<T> {
 
   private abandon(): void {
     this.run++;
+    this.round = 0;
     this.inFlight = false;
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
   }
 
-  private async ask(): Promise<void> {
+  private async ask(again: Do | null = null): Promise<void> {
     this.timer = null;
-    const [run, intervention] = [this.run, this.next!];
+    const [run, intervention] = [this.run, again ?? this.next!];
+    this.round = again ? this.round + 1 : 0;
     this.next = null;
     this.inFlight = true;
+    let unfinished = false;
     try {
-      const answer = await this.asking.ask(intervention);
+      const answer = await this.asking.ask(intervention, this.round);
       if (run !== this.run) return;
       this.current = answer;
+      unfinished = this.asking.unfinished(answer);
     } catch (error) {
       if (run !== this.run) return;
       this.asking.failed(error);
@@ -67,6 +74,9 @@ export class DoWatch<T> {
     this.inFlight = false;
     this.waiting = this.next !== null;
     this.asking.changed();
-    if (this.next !== null && this.timer === null) void this.ask();
+    if (run !== this.run || this.timer !== null) return;
+    if (this.next !== null) void this.ask();
+    else if (unfinished) void this.ask(intervention);
+    else this.round = 0;
   }
 }

@@ -87,5 +87,3 @@ export function abbreviate(path: string, length: number): string {
   return shorten(words.join(""), length);
 }
 
-/** Half the width of a 95 % interval, from a standard error. */
-export const half = (se: number | null | undefined): number | null => (missing(se) ? null : 1.96 * se);

@@ -1,7 +1,7 @@
 // What the kernel has said about graph, importances, edges, units, equations, images, curve and check; fetched when asked for, forgotten when it changes.
 import type { Client, Reply } from "./protocol";
-import type { Equation, Equations, Images, Unit } from "./records";
-import type { CheckInfo, CurveInfo, EquationInfo, EquationsInfo, GraphInfo, ImagesInfo, LayerInfo, UnitInfo } from "./types";
+import { rankingOf, type Equation, type Equations, type Images, type Ranking, type Unit } from "./records";
+import type { CheckInfo, CurveInfo, EquationInfo, EquationsInfo, GraphInfo, ImagesInfo, LayerInfo, RankingInfo, UnitInfo } from "./types";
 import { chunks, unitKey } from "./units";
 
 const UNIT_CACHE = 300;
@@ -13,6 +13,7 @@ export class Known {
   curve: CurveInfo | null = null;
   equations: Equations | null = null;
   check: CheckInfo | null = null;
+  ranking: Ranking | null = null;
   /** One matrix a wiring, by its position in the graph; null until it arrived. */
   edges: (Uint8Array | null)[] = [];
   edgeSource: string | null = null;
@@ -26,7 +27,7 @@ export class Known {
 
   constructor(
     private readonly client: Client,
-    private readonly emit: (topic: "graph" | "revision" | "importance" | "edges" | "images" | "curve" | "equations" | "check") => void,
+    private readonly emit: (topic: "graph" | "revision" | "importance" | "edges" | "images" | "curve" | "equations" | "check" | "ranking") => void,
     private readonly fail: (error: unknown, what: string) => void,
   ) {}
 
@@ -148,6 +149,23 @@ export class Known {
         this.emit("equations");
       })
       .catch((error) => this.fail(error, "Equations"));
+  }
+
+  /** The last ranking, judged by an outcome and a least effect; null asks for the usual ones. */
+  askRanking(outcome: string | null, minEffect: number | null): void {
+    this.client
+      .request<{ ranking: RankingInfo | null }>("ranking", { outcome, minEffect })
+      .then((reply) => {
+        this.ranking = rankingOf(reply);
+        this.emit("ranking");
+      })
+      .catch((error) => this.fail(error, "Ranking"));
+  }
+
+  forgetEffects(): void {
+    this.importances.delete("effect");
+    this.units.clear();
+    this.emit("importance");
   }
 
   askCheck(): void {

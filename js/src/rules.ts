@@ -6,7 +6,14 @@ export const RULES: [name: string, label: string, hint: string][] = [
   ["variance", "variance", "variance of the filter's response over the images"],
   ["response", "response", "mean response over the images"],
 ];
-export const ruleLabel = (name: string): string => RULES.find(([rule]) => rule === name)?.[1] ?? name;
+export const EFFECT: [name: string, label: string, hint: string] = ["effect", "effect", "absolute effect of silencing the filter alone, as it was ranked"];
+export const siteLabel = (name: string): string => SITES.find(([site]) => site === name)?.[1] ?? name;
+export const ruleLabel = (name: string): string => [...RULES, EFFECT].find(([rule]) => rule === name)?.[1] ?? name;
+
+export const OUTCOMES: Record<string, string> = { loss: "loss", correct: "accuracy", margin: "margin", kl: "divergence" };
+
+/** Verdicts, told apart by shape: as signs in text, drawn alike on the graph. */
+export const SIGNS: Record<string, string> = { critical: "▲", neutral: "•", detrimental: "▼", undecided: "○" };
 
 export const SITES: [name: string, label: string, hint: string][] = [
   ["conv", "convolution", "The convolution's own output; a batch norm's shift after it stays alive."],

@@ -3,17 +3,18 @@ import { DoWatch, type Do } from "./effect";
 import { Emitter } from "./emitter";
 import { Known } from "./known";
 import { Client, RequestError } from "./protocol";
-import { heatmapsOf, type Equation, type Equations, type Heatmap, type Images, type Message, type Unit } from "./records";
+import { heatmapsOf, type Equation, type Equations, type Heatmap, type Images, type Message, type Ranking, type Unit } from "./records";
 import { countUnits, toggled, without, withUnits } from "./units";
 import {
   CHOICES, type By, type CheckInfo, type Choice, type Choices, type CurveInfo, type EffectInfo, type GraphInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
-  type Model, type PredictionInfo, type Units,
+  type Model, type PredictionInfo, type RankPlan, type Units,
 } from "./types";
 
-export type Topic = Choice | "state" | "graph" | "importance" | "edges" | "job" | "effect" | "prediction" | "equations" | "check" | "images" | "curve" | "message" | "revision";
+export type Topic = Choice | "state" | "graph" | "importance" | "edges" | "job" | "effect" | "prediction" | "equations" | "check" | "ranking" | "images" | "curve" | "message" | "revision";
 
 const EFFECT_TIMEOUT = 900_000;
 const EFFECT_DELAY = 60;
+const PATIENCE = [0.12, 0.4, 1]; // s: an answer on a part of the images is said after so long, then refined
 
 export class Session {
   readonly events = new Emitter<Topic>();
@@ -25,7 +26,9 @@ export class Session {
   private readonly known: Known;
   private revision = -1;
   by: By = "equations";
-  private readonly effects = this.watch<EffectInfo>("effect", "effect", "Effect", EFFECT_DELAY, () => ({}));
+  /** Whether the graph shows the verdicts of the ranking. */
+  verdictsOn = true;
+  private readonly effects = this.watch<EffectInfo>("effect", "effect", "Effect", EFFECT_DELAY, (round) => ({ seconds: PATIENCE[Math.min(round, PATIENCE.length - 1)] }), ({ n, of }) => n < (of ?? n));
   private readonly predictions = this.watch<PredictionInfo>("predict", "prediction", "Prediction", 0, () => ({ by: this.by }));
   private readonly handlers: [string, () => void][] = [];
 
@@ -43,9 +46,10 @@ export class Session {
     this.hello();
   }
 
-  private watch<T>(op: string, topic: Topic, name: string, delay: number, more: () => Record<string, unknown>): DoWatch<T> {
+  private watch<T>(op: string, topic: Topic, name: string, delay: number, more: (round: number) => Record<string, unknown>, unfinished: (answer: T) => boolean = () => false): DoWatch<T> {
     return new DoWatch<T>({
-      ask: async (intervention) => (await this.client.request<T>(op, { ...intervention, ...more() }, EFFECT_TIMEOUT)).result,
+      ask: async (intervention, round) => (await this.client.request<T>(op, { ...intervention, ...more(round) }, EFFECT_TIMEOUT)).result,
+      unfinished,
       changed: () => this.events.emit(topic),
       failed: (error) => this.fail(error, name),
     }, delay);
@@ -198,6 +202,25 @@ export class Session {
     return this.known.check;
   }
 
+  get ranking(): Ranking | null {
+    return this.known.ranking;
+  }
+
+  /** Judges the ranking anew. */
+  judge(outcome: string, minEffect: number | null): void {
+    this.known.askRanking(outcome, minEffect);
+  }
+
+  showVerdicts(on: boolean): void {
+    this.verdictsOn = on;
+    this.events.emit("ranking");
+  }
+
+  /** What ranking these layers would cost; null means every convolution. */
+  async planRanking(layers: string[] | null): Promise<RankPlan> {
+    return (await this.client.request<RankPlan>("rankPlan", { layers }, EFFECT_TIMEOUT)).result;
+  }
+
   async heatmaps(): Promise<Heatmap[]> {
     const [selected] = Object.entries(this.get("selected") ?? {}).filter(([name, list]) => list.length && !this.layer(name)?.isOutput);
     const args = { image: this.get("image"), layer: this.get("heat_layer"), unit: selected ? selected[1][0] : null, unitLayer: selected ? selected[0] : null, ...this.intervention };
@@ -239,6 +262,11 @@ export class Session {
   /** Measures the equations that are local to each image. */
   measureLocal(): Promise<unknown> {
     return this.start("local", {});
+  }
+
+  /** Silences every filter alone, and judges each. */
+  rank(layers: string[] | null): Promise<unknown> {
+    return this.start("rank", { layers });
   }
 
   cancel(): Promise<unknown> {
@@ -312,6 +340,10 @@ export class Session {
     if (job.state === "cancelled" && job.kind !== "effect") this.note(`${TITLES[job.kind] ?? job.kind} was ${job.message || "cancelled"}`);
     if (job.kind === "prune" && job.state === "done") this.known.askCurve();
     if (job.kind === "check" && job.state === "done") this.known.askCheck();
+    if (job.kind === "rank" && job.state === "done") {
+      this.known.forgetEffects();
+      this.known.askRanking(null, null);
+    }
     if (job.kind === "local" && job.state === "done") this.askPrediction(false);
   }
 
@@ -341,8 +373,9 @@ export class Session {
     this.known.askCurve();
     this.known.askEquations();
     this.known.askCheck();
+    this.known.askRanking(this.ranking?.info.outcome ?? null, null);
     if (this.kernel?.nStrip) this.known.askImages();
   }
 }
 
-const TITLES: Record<string, string> = { collect: "Collect", prune: "Pruning", check: "Check", local: "Local equations", effect: "Effect" };
+const TITLES: Record<string, string> = { collect: "Collect", prune: "Pruning", check: "Check", rank: "Ranking", local: "Local equations", effect: "Effect" };

@@ -36,7 +36,7 @@ export interface Model {
 
 export interface Job {
   id: number;
-  kind: "collect" | "prune" | "check" | "local" | "effect";
+  kind: "collect" | "prune" | "check" | "local" | "rank" | "effect";
   state: "queued" | "running" | "done" | "cancelled" | "failed";
   done: number;
   total: number | null;
@@ -126,18 +126,21 @@ export interface ClassChange {
   before: number | null;
   after: number | null;
   change: number | null;
-  se: number | null;
+  /** Half of the 95 % interval around the change. */
+  half: number | null;
   logit: number | null;
-  logitSe: number | null;
+  logitHalf: number | null;
 }
 export interface EffectInfo {
   n: number;
+  /** How many images there are, where the answer stands on `n` of them; it is refined until these are all. */
+  of?: number;
   units: Units | number;
   site?: string;
   scale?: number;
   before: { accuracy: number | null; loss: number | null };
   after: { accuracy: number | null; loss: number | null };
-  change: { accuracy: number | null; accuracySe: number | null; loss: number | null; lossSe: number | null };
+  change: { accuracy: number | null; accuracyHalf: number | null; loss: number | null; lossHalf: number | null };
   classes: ClassChange[];
   flipped: number;
   strip: { before: Guess; after: Guess }[];
@@ -251,6 +254,29 @@ export interface CurveInfo {
   baseline: number | null;
   n: number;
   rules: CurveRule[];
+}
+
+/** What ranking would cost. */
+export interface RankPlan {
+  units: number;
+  layers: number;
+  images: number | null;
+  seconds: number | null;
+  /** How many times the work of a loop of whole passes. */
+  less: number;
+  reason: string | null;
+  site: string;
+}
+export interface RankingInfo {
+  outcome: string;
+  outcomes: { name: string; worse: number }[];
+  minEffect: number;
+  defaultMinEffect: number;
+  layers: string[];
+  images: number;
+  seconds: number;
+  site: string;
+  verdicts: string[];
 }
 
 export interface BufferInfo {

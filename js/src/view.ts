@@ -9,12 +9,13 @@ import { inspector } from "./panels/inspector";
 import { interventions } from "./panels/interventions";
 import { layers } from "./panels/layers";
 import { pruning } from "./panels/pruning";
+import { ranking } from "./panels/ranking";
 import { zeroed } from "./panels/zeroed";
 import { Scope } from "./scope";
 import type { Session } from "./state";
 import { isDark, watchTheme } from "./theme";
 
-const PANELS = [["inspector", "Inspector", inspector], ["equations", "Equations", equations], ["interventions", "Interventions", interventions], ["heatmaps", "Heatmaps", heatmaps], ["pruning", "Pruning", pruning]] as const;
+const PANELS = [["inspector", "Inspector", inspector], ["equations", "Equations", equations], ["interventions", "Interventions", interventions], ["ranking", "Ranking", ranking], ["heatmaps", "Heatmaps", heatmaps], ["pruning", "Pruning", pruning]] as const;
 const NARROW = 760;
 const MIDDLE = 1100;
 

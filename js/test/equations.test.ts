@@ -23,7 +23,7 @@ function start(given = options): { model: FakeModel; session: Session; asked(op:
 function byHand(): { watch: DoWatch<number>; asked: Do[]; answer(value: number): Promise<void> } {
   const asked: Do[] = [];
   let resolve: (value: number) => void = () => undefined;
-  const watch = new DoWatch<number>({ ask: (intervention) => { asked.push(intervention); return new Promise((done) => (resolve = done)); }, changed: () => undefined, failed: () => undefined }, 5);
+  const watch = new DoWatch<number>({ ask: (intervention) => { asked.push(intervention); return new Promise((done) => (resolve = done)); }, unfinished: (value) => value < 0, changed: () => undefined, failed: () => undefined }, 5);
   return { watch, asked, answer: async (value) => { resolve(value); await wait(1); } };
 }
 const at = (scale: number): Do => ({ ablated: { conv1: [0] }, site: "activation", scale });
@@ -40,6 +40,21 @@ test("while a value is dragged one question is open at a time, and the newest fo
   assert.deepEqual([watch.current, watch.waiting, asked[1].scale], [1, true, 0.5]);
   await answer(2);
   assert.deepEqual([watch.current, watch.waiting, asked.length], [2, false, 2]);
+});
+
+test("an answer on a part of the images is shown, and asked to go on until it stands on all", async () => {
+  const { watch, asked, answer } = byHand();
+  watch.update(at(0.5), false);
+  await wait(20);
+  await answer(-1);
+  assert.deepEqual([watch.current, watch.waiting, asked.length], [-1, false, 2]);
+  watch.update(at(0.4), true); // even a value under the finger does not wait for the rest of the one before
+  await wait(20);
+  assert.equal(asked[asked.length - 1].scale, 0.4);
+  await answer(-2);
+  await answer(3);
+  await wait(20);
+  assert.deepEqual([watch.current, watch.waiting, asked.map(({ scale }) => scale)], [3, false, [0.5, 0.5, 0.4, 0.4]]);
 });
 
 test("another choice does not wait for the answer to the one before, and that answer is not shown", async () => {
@@ -150,7 +165,7 @@ test("the strongest parents by either kind of coefficient", () => {
 });
 
 test("whether prediction and measurement differ is said in words", () => {
-  const effect = (change: number | null, accuracySe = 0.01) => ({ change: { accuracy: change, accuracySe, loss: 0, lossSe: 0 } }) as EffectInfo;
+  const effect = (change: number | null, accuracyHalf = 0.02) => ({ change: { accuracy: change, accuracyHalf, loss: 0, lossHalf: 0 } }) as EffectInfo;
   assert.equal(apart(effect(-0.05), effect(-0.055)), 0);
   assert.match(verdict(effect(-0.05), effect(-0.055)), /^≈/);
   assert.match(verdict(effect(-0.02), effect(-0.08)), /^≠ .* 6\.0 points worse/);

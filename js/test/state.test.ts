@@ -44,7 +44,7 @@ test("toggling several effects in a row asks once, for the last one", async () =
   assert.ok(session.effectWaiting);
   await wait(400);
   assert.equal(ops().filter((op) => op === "effect").length, 1);
-  assert.deepEqual(model.sent.find(({ op }) => op === "effect").args, { ablated: { conv1: [0, 1], conv2: [4, 5] }, site: "activation", scale: 0 });
+  assert.deepEqual(model.sent.find(({ op }) => op === "effect").args, { ablated: { conv1: [0, 1], conv2: [4, 5] }, site: "activation", scale: 0, seconds: 0.12 });
   assert.ok(!session.effectWaiting && session.effect?.n === 360);
   session.close();
 });

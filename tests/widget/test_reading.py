@@ -47,7 +47,7 @@ def test_graph_is_the_explainers(page, explainer):
         assert (sent["rows"], sent["cols"]) == wiring.mask().shape
 
 
-@pytest.mark.parametrize("rule", SHOWN_RULES)
+@pytest.mark.parametrize("rule", [rule for rule in SHOWN_RULES if rule != EFFECT])
 def test_importance_is_the_explainers_and_nan_elsewhere(collected, explainer, rule):
     values = collected.ask("importance", rule=rule).arrays["importance"]
     at = 0

@@ -26,14 +26,18 @@ pruning                                         curve: the last finished one
 check       images, draws, seed                 job: its number; then events
 local       seed                                job: measures the equations local to each image
 checked     images, draws                       cost of such a check; the last one: depth, fidelity
+rankPlan    layers?, precision?                 what silencing each of their filters alone would cost
+rank        layers?, precision?                 job: does it; between two steps of it effects are answered
+ranking     outcome?, minEffect?                the last finished one, judged; float32 columns, uint8 verdict
 poll                                            job, revision
 cancel                                          cancelled: whether there was anything
 ==========  ==================================  =====================================================
 
 "do" is ``ablated?: {layer: [unit]}, site?, scale?`` (0 silences, 1 leaves alone); without it the person's
 present choices count. Only the latest effect counts, and the latest prediction: one that is replaced gets the
-error "Superseded". An effect may be asked to answer after some seconds: it then stands on `n` of the `of` images,
-and asked again it goes on there. A prediction waits for no effect and no job, only for the first reading of responses.
+error "Superseded". An effect may be asked to answer after some seconds: it then stands on `n` of the `of`
+images, and asked again it goes on there. A prediction waits for no effect and no job, only for the first
+reading of responses.
 Events are ``{v: 1, event, ...}``: "job" (at most ten a second), "changed" (the state of hello, when the
 explainer learned something), "refused" (a choice that does not exist).
 """
@@ -51,6 +55,7 @@ from causal_widget.widget.handlers.graph import edges, graph, importance
 from causal_widget.widget.handlers.images import heatmap, images
 from causal_widget.widget.handlers.predict import can_predict, local, predict
 from causal_widget.widget.handlers.pruning import check_prune, prune, pruning
+from causal_widget.widget.handlers.ranking import check_rank, rank, rank_plan, ranking
 from causal_widget.widget.handlers.state import state_data
 from causal_widget.widget.handlers.unit import unit
 from causal_widget.widget.protocol import Reply, Request
@@ -79,7 +84,12 @@ HANDLERS: dict[str, Handler] = {
     "check": check,
     "local": local,
     "checked": checked,
+    "rankPlan": rank_plan,
+    "rank": rank,
+    "ranking": ranking,
 }
+# between two steps of these the worker does what a person waits for
+GIVE_WAY = ("rank",)
 LANES = {
     "graph": QUICK,
     "importance": QUICK,
@@ -97,12 +107,16 @@ LANES = {
     "check": JOB,
     "local": JOB,
     "checked": QUICK,
+    "rankPlan": MODEL,
+    "rank": JOB,
+    "ranking": QUICK,
 }
 _CHECKS: dict[str, Callable[[Backend, Mapping[str, Any]], None]] = {
     "collect": check_collect,
     "prune": check_prune,
     "check": check_check,
     "local": check_local,
+    "rank": check_rank,
 }
 
 
@@ -120,4 +134,4 @@ def check_job(backend: Backend, request: Request) -> None:
     _CHECKS[request.op](backend, request.args)
 
 
-__all__ = ["HANDLERS", "IMMEDIATE", "LANES", "Handler", "can_predict", "check_job", "state_data"]
+__all__ = ["GIVE_WAY", "HANDLERS", "IMMEDIATE", "LANES", "Handler", "can_predict", "check_job", "state_data"]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.pruning import PruningCurve
 from causal_widget.widget.protocol import Reply
-from causal_widget.widget.store import SHOWN_RULES
+from causal_widget.widget.store import EFFECT, SHOWN_RULES
 from causal_widget.widget.worker import Task
 
 if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend
 
 MAX_REPEATS = 1000
+PRUNED_BY = (*(rule for rule in SHOWN_RULES if rule != EFFECT), "random")
 
 
 def check_prune(backend: Backend, args: Mapping[str, Any]) -> None:
@@ -29,8 +30,8 @@ def check_prune(backend: Backend, args: Mapping[str, Any]) -> None:
         if not 0 <= percent <= 100:
             raise ArgumentError(f"percents must be between 0 and 100, got {percent:g}")
     for rule in args["rules"]:
-        if rule not in (*SHOWN_RULES, "random"):
-            raise UnknownNameError(f'rule "{rule}" does not exist.{nearest(rule, (*SHOWN_RULES, "random"))}')
+        if rule not in PRUNED_BY:
+            raise UnknownNameError(f'rule "{rule}" does not exist.{nearest(rule, PRUNED_BY)}')
     if not args["percents"] or not args["rules"]:
         raise ArgumentError("a pruning curve needs at least one percent and one rule")
     if not 1 <= args["repeats"] <= MAX_REPEATS:

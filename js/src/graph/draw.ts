@@ -21,6 +21,8 @@ export interface Ink {
 }
 export type Pen = CanvasRenderingContext2D;
 export type Shares = (column: Column) => { values: Float32Array; max: number } | null;
+/** Paints a column in its own way, if it has one. */
+export type Instead = (pen: Pen, column: Column, camera: Camera) => boolean;
 
 const BUCKETS = 16;
 const LEVELS = 24;
@@ -138,10 +140,11 @@ function paintHollow(pen: Pen, column: Column, camera: Camera, ink: Ink): void {
   }
 }
 
-export function paintUnits(pen: Pen, scene: Scene, camera: Camera, ink: Ink, shares: Shares, width: number): void {
+export function paintUnits(pen: Pen, scene: Scene, camera: Camera, ink: Ink, shares: Shares, width: number, instead: Instead): void {
   for (const column of scene.plan.columns) {
     const left = column.left * camera.scale + camera.x;
     if (left > width || left + column.across * column.cell * camera.scale < 0) continue;
+    if (instead(pen, column, camera)) continue;
     const share = shares(column);
     if (!share) {
       paintHollow(pen, column, camera, ink);

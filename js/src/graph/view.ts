@@ -14,6 +14,7 @@ import { paintBox, paintChosen, paintOwn } from "./marks";
 import { centred, overflows, paintOverview, placeAt } from "./overview";
 import { offscreen, type Offscreen } from "./offscreen";
 import { buildScene, emptyScene, type Scene } from "./scene";
+import { paintVerdicts, verdictsOf } from "./verdicts";
 
 const OVERSCAN = 0.3; // painted beyond each edge of the view, so that a pan has something to show
 const OWN_EDGES = 60; // edges drawn for a unit that is pointed at or selected
@@ -222,9 +223,19 @@ export class GraphView {
       pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     }
     paintEdges(this.edgeLayer.pen, this.scene, shifted, this.ink, this.camera.scale / this.fitScale);
-    paintUnits(this.unitLayer.pen, this.scene, shifted, this.ink, (column) => this.shares(column), this.width * (1 + 2 * OVERSCAN));
+    paintUnits(this.unitLayer.pen, this.scene, shifted, this.ink, (column) => this.shares(column), this.width * (1 + 2 * OVERSCAN), (pen, column, camera) => this.paintVerdicts(pen, column, camera));
     this.painted = { ...this.camera };
     this.timings.repaint = performance.now() - start;
+  }
+
+  private verdicts(layer: string): ((unit: number) => string | null) | null {
+    return this.session.verdictsOn ? verdictsOf(this.session.ranking, layer) : null;
+  }
+
+  private paintVerdicts(pen: Pen, column: Column, camera: Camera): boolean {
+    const found = this.verdicts(column.layer.name);
+    if (found) paintVerdicts(pen, column, camera, this.ink, found);
+    return found !== null;
   }
 
   private shares(column: Column): { values: Float32Array; max: number } | null {
@@ -285,6 +296,8 @@ export class GraphView {
   private numberColour(k: number, unit: number): string {
     const column = this.scene.plan.columns[k];
     if (this.session.isAblated(column.layer.name, unit)) return "transparent";
+    const verdict = this.verdicts(column.layer.name)?.(unit);
+    if (verdict) return verdict === "undecided" ? this.ink.muted : verdict === "neutral" ? "transparent" : this.ink.back;
     const share = this.shares(column);
     if (!share) return this.ink.muted;
     return luminance(this.ink.map(share.values[unit] / share.max || 0)) > 0.3 ? "#10151c" : "#f5f7fa";

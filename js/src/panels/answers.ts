@@ -1,6 +1,6 @@
 // Two answers to one do(), side by side: what the equations predict at once, and what the network was measured to do.
 import { h, text } from "../dom";
-import { count, figures, fixedSigned, half, MISSING, percent, points } from "../format";
+import { count, figures, fixedSigned, MISSING, percent, points } from "../format";
 import type { EffectInfo } from "../types";
 
 type Score = "accuracy" | "loss";
@@ -14,7 +14,7 @@ const SMALLEST = 0.005;
 export function apart(predicted: EffectInfo, measured: EffectInfo): number | null {
   const [guess, truth] = [predicted.change.accuracy, measured.change.accuracy];
   if (guess === null || truth === null) return null;
-  return Math.abs(truth - guess) <= Math.max(SMALLEST, half(measured.change.accuracySe) ?? 0) ? 0 : truth - guess;
+  return Math.abs(truth - guess) <= Math.max(SMALLEST, measured.change.accuracyHalf ?? 0) ? 0 : truth - guess;
 }
 
 export function verdict(predicted: EffectInfo, measured: EffectInfo): string {
@@ -43,7 +43,7 @@ function row(name: string, test: string): Cells {
 }
 
 /** The sign of a change, 0 where its 95 % interval does not tell it from none. */
-const clear = (change: number | null, se: number | null): number => (change === null || Math.abs(change) <= (half(se) ?? 0) ? 0 : Math.sign(change));
+const clear = (change: number | null, half: number | null): number => (change === null || Math.abs(change) <= (half ?? 0) ? 0 : Math.sign(change));
 
 function tone(element: HTMLElement, sign: number): void {
   element.classList.toggle("cw-worse", sign < 0);
@@ -67,16 +67,16 @@ export function answers(): Answers {
 
   function score(name: Score, predicted: EffectInfo | null, measured: EffectInfo | null): void {
     const [cells, form] = [rows[name], FORMS[name]];
-    const se = measured ? measured.change[`${name}Se` as const] : null;
+    const half = measured ? measured.change[`${name}Half` as const] : null;
     const [guess, truth] = [predicted?.change[name] ?? null, measured?.change[name] ?? null];
     text(cells.before, form.value((measured ?? predicted)?.before[name] ?? null));
     text(cells.guess, predicted ? form.value(predicted.after[name]) : none);
     text(cells.guessed, predicted ? form.change(guess) : "");
     text(cells.value, measured ? form.value(measured.after[name]) : "…");
-    text(cells.change, measured ? `${form.change(truth)}${half(se) === null ? "" : ` ± ${form.within(half(se)!)}`}` : "");
+    text(cells.change, measured ? `${form.change(truth)}${half === null ? "" : ` ± ${form.within(half)}`}` : "");
     text(cells.gap, guess === null || truth === null ? "" : form.within(Math.abs(truth - guess)));
-    tone(cells.change, form.better * clear(truth, se));
-    tone(cells.guessed, form.better * clear(guess, predicted ? predicted.change[`${name}Se` as const] : null));
+    tone(cells.change, form.better * clear(truth, half));
+    tone(cells.guessed, form.better * clear(guess, predicted ? predicted.change[`${name}Half` as const] : null));
     cells.element.hidden = (measured ?? predicted)?.before[name] === null;
   }
 

@@ -1,6 +1,6 @@
 // Change by class: a bar with its 95 % interval for what was measured, an open diamond for what was predicted.
 import { s } from "../dom";
-import { fixedSigned, half, number, points, shorten } from "../format";
+import { fixedSigned, number, points, shorten } from "../format";
 import type { ClassChange } from "../types";
 
 const [ROW, NAMES, VALUES, WIDE] = [19, 78, 84, 330];
@@ -26,7 +26,7 @@ function rowsOf(measured: ClassChange[], predicted: ClassChange[], ofAccuracy: b
   const value = (each: ClassChange | undefined) => (each ? (ofAccuracy ? each.change : each.logit) : null);
   const names = (measured.length ? measured : predicted).map(({ name }) => name);
   return names
-    .map((name, k) => ({ name, measured: value(measured[k]), interval: half(ofAccuracy ? measured[k]?.se : measured[k]?.logitSe) ?? 0, predicted: value(predicted[k]) }))
+    .map((name, k) => ({ name, measured: value(measured[k]), interval: (ofAccuracy ? measured[k]?.half : measured[k]?.logitHalf) ?? 0, predicted: value(predicted[k]) }))
     .filter((row) => row.measured !== null || row.predicted !== null);
 }
 

@@ -5,9 +5,10 @@ import { abbreviate, count, number } from "../format";
 import { Gestures } from "../graph/gestures";
 import type { Hit } from "../graph/layout";
 import { GraphView } from "../graph/view";
-import { RULES, ruleLabel } from "../rules";
+import { EFFECT, RULES, ruleLabel, SIGNS } from "../rules";
 import type { Scope } from "../scope";
 import type { Session } from "../state";
+import { effectLine } from "./ranks";
 
 /** The slider is logarithmic: few edges need fine steps. */
 export const EDGES_MAX = 20_000;
@@ -73,12 +74,12 @@ function tooltip(session: Session, view: GraphView): { element: HTMLElement; sho
       const { layer } = view.scene.plan.columns[hit.column];
       const zeroed = session.isAblated(layer.name, hit.unit);
       const scale = session.get("scale") ?? 0;
-      const now = `${layer.name} ${hit.unit} ${zeroed} ${scale} ${session.shownRule}`;
+      const now = `${layer.name} ${hit.unit} ${zeroed} ${scale} ${session.shownRule} ${effectLine(session.ranking, layer.name, hit.unit)}`;
       if (now !== key) {
         key = now;
         element.replaceChildren(
           h("b", {}, unitName(session, layer.name, hit.unit)), h("span", { class: "cw-zero-mark" }, zeroed ? (scale ? ` / times ${number(scale, 2)}` : " ✕ zeroed") : ""),
-          h("div", {}, importanceLine(session, layer.name, hit.unit)),
+          h("div", {}, importanceLine(session, layer.name, hit.unit)), h("div", {}, effectLine(session.ranking, layer.name, hit.unit)),
           ...relatives(session, view, layer.name, hit.unit).map(([word, names]) => h("div", {}, h("span", { class: "cw-sub" }, `${word} `), names)),
         );
       }
@@ -97,6 +98,16 @@ function legend(scope: Scope): HTMLElement {
   const until = h("span", { class: "cw-until" });
   const cross = h("i", { class: "cw-cross" });
   const crossed = h("span");
+  const importance = h("span", { title: "Colour and size: importance relative to the most important filter of the same layer" }, "low ", h("i", { class: "cw-dot cw-small" }), ramp, h("i", { class: "cw-dot" }), " top of its layer");
+  const box = h("input", { type: "checkbox", checked: true, "data-testid": "cw-verdicts-on", onchange: () => session.showVerdicts(box.checked) });
+  const verdicts = h("label", { class: "cw-check cw-legend-verdicts", title: "Draw the filters that were ranked by their verdicts, not by their importance", test: "cw-legend-verdicts" }, box, "verdicts: ");
+  for (const [kind, sign] of Object.entries(SIGNS)) verdicts.append(h("span", { class: `cw-${kind}` }, h("i", { class: "cw-sign" }, sign), ` ${kind} `));
+  scope.on("ranking", () => {
+    verdicts.hidden = !session.ranking;
+    box.checked = session.verdictsOn;
+    verdicts.classList.toggle("cw-off", !session.verdictsOn);
+    importance.hidden = Boolean(session.verdictsOn && session.ranking && session.graph?.layers.every(({ name, isOutput }) => isOutput || session.ranking!.first.has(name)));
+  });
   scope.on("scale", () => {
     text(cross, session.get("scale") ? "/" : "✕");
     text(crossed, session.get("scale") ? " turned down" : " zeroed");
@@ -106,7 +117,7 @@ function legend(scope: Scope): HTMLElement {
   scope.on(["state", "rule"], () => text(until, scope.session.shownRule === scope.session.get("rule") ? "" : "coloured by L1 norm until you press Collect"));
   return h(
     "div", { class: "cw-legend", test: "cw-legend" },
-    h("span", { title: "Colour and size: importance relative to the most important filter of the same layer" }, "low ", h("i", { class: "cw-dot cw-small" }), ramp, h("i", { class: "cw-dot" }), " top of its layer"),
+    verdicts, importance,
     h("span", {}, cross, crossed),
     h("span", {}, h("i", { class: "cw-ringed" }), " selected"),
     h("span", {}, h("i", { class: "cw-line-in" }), " from parents ", h("i", { class: "cw-line-out" }), " to children"),
@@ -121,9 +132,9 @@ function controls(scope: Scope, view: GraphView, gestures: Gestures): HTMLElemen
   const send = (save: boolean) => session.set("n_edges", edgesOf(Number(slider.value)), save);
   const slider = h("input", { id: edgesId, test: "cw-edges", type: "range", min: 0, max: 100, step: 1, oninput: () => send(false), onchange: () => send(true) });
   const shown = h("output", { class: "cw-number", for: edgesId });
-  scope.on("rule", () => {
-    options(rule, RULES.map(([name, label]) => [name, label]), session.get("rule"));
-    rule.title = RULES.find(([name]) => name === session.get("rule"))?.[2] ?? "";
+  scope.on(["rule", "ranking"], () => {
+    options(rule, (session.ranking || session.get("rule") === "effect" ? [...RULES, EFFECT] : RULES).map(([name, label]) => [name, label]), session.get("rule"));
+    rule.title = [...RULES, EFFECT].find(([name]) => name === session.get("rule"))?.[2] ?? "";
   });
   scope.on("n_edges", () => {
     text(shown, count(session.get("n_edges") ?? 0));
@@ -150,9 +161,9 @@ export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   const hint = h("div", { class: "cw-hint", test: "cw-graph-hint" });
   const stage = h("div", { class: "cw-stage" }, view.canvas, hint, tip.element);
   scope.on(["graph", "layers", "edges", "n_edges"], () => view.rebuild());
-  scope.on(["importance", "rule"], () => view.repaint());
+  scope.on(["importance", "rule", "ranking"], () => view.repaint());
   scope.on("selected", () => view.revealSelected());
-  scope.on(["selected", "ablated", "scale", "state"], () => {
+  scope.on(["selected", "ablated", "scale", "state", "ranking"], () => {
     view.draw();
     tip.refresh();
   });

@@ -1,12 +1,13 @@
 // The selected filter, or filters: weights, response, equation, importance, relatives.
 import { h, text } from "../dom";
 import { count, fixedSigned, number, percent, plural } from "../format";
-import { RULES, ruleLabel } from "../rules";
+import { EFFECT, RULES, ruleLabel } from "../rules";
 import type { Scope } from "../scope";
 import type { Unit } from "../records";
 import type { Relative } from "../types";
 import { countUnits, pairs } from "../units";
 import { shortName, unitName } from "./graph";
+import { effectLine } from "./ranks";
 import { weightsPicture } from "./weights";
 
 const LISTED = 100;
@@ -63,8 +64,10 @@ export function inspector(scope: Scope): HTMLElement {
       ...fact("R²", number(info.r2), "share of the response's variance that its parents explain"),
       ...fact("R², held out", number(info.heldoutR2), "the same on images that the equation has not seen"),
     );
+    const effect = effectLine(session.ranking, info.layer, info.unit);
+    if (effect) facts.append(h("span", { class: "cw-wide", test: "cw-effect-line", title: "Effect of silencing it alone, with its 95 % interval and verdict" }, effect));
     if (!collected) facts.append(h("span", { class: "cw-sub cw-wide" }, "Press Collect for the response and the equation."));
-    const entries = RULES.filter(([rule]) => info.importance[rule]).map(([rule]) => [rule, info.importance[rule]] as const);
+    const entries = [...RULES, EFFECT].filter(([rule]) => info.importance[rule]).map(([rule]) => [rule, info.importance[rule]] as const);
     ranks.replaceChildren(...entries.map(([rule, { value, rank, of }]) => {
       const bar = h("i");
       bar.style.width = `${rank === null || of < 2 ? 0 : Math.round((100 * (of - rank)) / (of - 1))}%`;
@@ -129,12 +132,12 @@ export function inspector(scope: Scope): HTMLElement {
     if (mine === run) one.classList.remove("cw-stale");
   }
 
-  scope.on(["selected", "revision"], () => void select());
+  scope.on(["selected", "revision", "importance"], () => void select());
   scope.on(["ablated", "graph"], () => {
     buttons();
     showMany();
   });
-  scope.on("rule", () => shown && showOne(shown));
+  scope.on(["rule", "ranking"], () => shown && showOne(shown));
   scope.onTheme(() => shown && showOne(shown));
   return h("div", { class: "cw-inspector" }, h("div", { class: "cw-section-head" }, heading, zero), empty, one, many);
 }

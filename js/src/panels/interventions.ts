@@ -1,6 +1,6 @@
 // What the current do() does to the predictions: by the equations at once, by the network as it was measured; by class and by image.
 import { h, options, text, uid } from "../dom";
-import { duration, percent, plural, shorten } from "../format";
+import { count, duration, percent, plural, shorten } from "../format";
 import { SITES } from "../rules";
 import type { Scope } from "../scope";
 import type { EffectInfo, Guess } from "../types";
@@ -44,7 +44,8 @@ export function interventions(scope: Scope): HTMLElement {
   }
 
   function network(effect: EffectInfo | null): void {
-    text(flipped, effect ? `${plural(effect.flipped, "prediction")} of ${plural(effect.n, "image")} changed${effect.seconds ? ` · measuring took ${duration(effect.seconds)}` : ""}` : session.effectWaiting ? "Measuring …" : "No result");
+    const so = effect && (effect.of ?? effect.n) > effect.n ? `So far on ${count(effect.n)} of ${plural(effect.of!, "image")}, drawn at random: ` : "";
+    text(flipped, effect ? `${so}${plural(effect.flipped, "prediction")} of ${plural(effect.n, "image")} changed${effect.seconds ? ` · measuring took ${duration(effect.seconds)}` : ""}` : session.effectWaiting ? "Measuring …" : "No result");
     strip.replaceChildren(...(effect?.strip ?? []).map((each, k) => card(k, each)));
   }
 

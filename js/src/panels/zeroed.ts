@@ -1,6 +1,6 @@
 // The running list of what is zeroed, below every panel, with the effect in one line.
 import { h, text } from "../dom";
-import { count, half, percent, plural, points } from "../format";
+import { count, percent, plural, points } from "../format";
 import type { Scope } from "../scope";
 import type { Session } from "../state";
 import { pairs } from "../units";
@@ -13,10 +13,10 @@ function summary(session: Session): string {
   const scale = session.get("scale") ?? 0;
   const what = scale ? `${count(zeroed)} × ${scale.toFixed(2)}` : `${count(zeroed)} zeroed`;
   if (!effect) return session.effectWaiting ? `${what} · measuring …` : what;
-  const { accuracy, accuracySe } = effect.change;
+  const { accuracy, accuracyHalf: interval } = effect.change;
   if (accuracy === null) return `${what} · ${plural(effect.flipped, "prediction")} changed`;
-  const interval = half(accuracySe);
-  return `${what} · accuracy ${percent(effect.after.accuracy)} (${points(accuracy)}${interval === null ? "" : ` ± ${(interval * 100).toFixed(1)}`})`;
+  const part = (effect.of ?? effect.n) > effect.n ? ` on ${count(effect.n)} of ${count(effect.of)} images` : "";
+  return `${what} · accuracy ${percent(effect.after.accuracy)} (${points(accuracy)}${interval === null ? "" : ` ± ${(interval * 100).toFixed(1)}`})${part}`;
 }
 
 export function zeroed(scope: Scope): HTMLElement {
