@@ -9,7 +9,7 @@ from torch import nn
 
 from causal_widget.errors import DataError
 from causal_widget.explainer import CausalCNNExplainer
-from causal_widget.widget.handlers.graph import SHOWN_RULES
+from causal_widget.widget.store import EFFECT, SHOWN_RULES
 
 from .conftest import Page
 
