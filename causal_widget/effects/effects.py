@@ -3,192 +3,135 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
 
-from causal_widget.effects.evidence import ExactEvidence
-from causal_widget.effects.outcomes import Outcome
-from causal_widget.effects.questions import Question
-from causal_widget.effects.statistics import EffectMoments
-from causal_widget.errors import UnknownNameError, nearest
-from causal_widget.graph import FilterGraph
+from causal_widget.effects.measured import MeasuredEffects
+from causal_widget.effects.ranking import EffectRanking
+from causal_widget.effects.statistics import Verdicts, verdicts
+from causal_widget.effects.statistics.ranks import scores_of
+from causal_widget.effects.tables import effects_table
 
-__all__ = ["Asked", "Effects"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-
-class Asked(Protocol):
-    """What was asked, by the layer at which the change enters, in forward order."""
-
-    @property
-    def groups(self) -> Mapping[str, tuple[Question, ...]]:
-        """The questions of each layer."""
+__all__ = ["Effects"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Effects:
-    """Mean, spread and number of images of each question's effect on each outcome.
+class Effects(MeasuredEffects):
+    """Mean, spread and number of images of each question's effect on each outcome, and what follows.
 
-    Attributes
-    ----------
-    graph : FilterGraph
-        The network's graph.
-    questions : Questions
-        What was asked, each alone.
-    evidence : mapping of layer name to ExactEvidence
-        What was measured: the outcome under do() minus the outcome without, image by image. The questions
-        are in the order of ``questions.groups``, the columns in that of `columns`.
-    before : EffectMoments, questions (column,)
-        The outcomes without a change.
-    outcomes : tuple of Outcome
-        What was measured.
-    n_images : int
-        How many images the network was shown.
-    seconds : float
-        How long it took.
-    ran : int
-        Pairs of question and image that were run; in the others the edit changes nothing.
-    seed : int
-        Of what was drawn.
-    how : {"exact", "controlled", "adaptive"}
-        Every image; or exact effects on some images and an estimate on all, in one round or several.
-    settings : mapping
-        What else the run was told, as plain values.
-    worked : float
-        The work in forward passes of the whole network over one image.
-    scale : float
-        Mean absolute logit of the true class without a change (of the answer, without labels).
+    `MeasuredEffects` says what is in it.
     """
 
-    graph: FilterGraph
-    questions: Asked
-    evidence: Mapping[str, ExactEvidence]
-    before: EffectMoments
-    outcomes: tuple[Outcome, ...]
-    n_images: int
-    seconds: float
-    ran: int
-    seed: int = 0
-    how: str = "exact"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    worked: float = float("nan")
-    scale: float = float("nan")
+    def verdicts(
+        self,
+        *,
+        min_effect: object = None,
+        fdr: float = 0.05,
+        correction: str = "bh",
+        level: float = 0.95,
+        population: int | str | None = "run",
+        split: bool = False,
+    ) -> Verdicts:
+        """Judge every question and outcome: critical, neutral, detrimental or undecided; see `verdicts`.
 
-    @property
-    def n(self) -> int:
-        """Number of images."""
-        return self.n_images
-
-    @cached_property
-    def asked(self) -> tuple[Question, ...]:
-        """All questions, layers in forward order."""
-        return tuple(question for group in self.questions.groups.values() for question in group)
-
-    @cached_property
-    def units(self) -> dict[str, tuple[int, ...]]:
-        """The units that were changed alone, by layer."""
-        found = {
-            layer: tuple(one.unit for one in group if one.unit is not None)
-            for layer, group in self.questions.groups.items()
-        }
-        return {layer: units for layer, units in found.items() if units}
-
-    @property
-    def n_units(self) -> int:
-        """Number of units that were changed alone."""
-        return sum(len(units) for units in self.units.values())
-
-    @cached_property
-    def moments(self) -> dict[str, EffectMoments]:
-        """Moments of the exact effects by layer, questions (question, column)."""
-        return {layer: self.evidence[layer].moments for layer in self.questions.groups}
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the measured columns: the outcomes, or one a class."""
-        classes = [str(k) for k in range(self.graph.output.units)]
-        names: list[str] = []
-        width = self.before.mean.shape[0]
-        for one in self.outcomes:
-            names += one.columns(classes)
-        return tuple(names) if len(names) == width else tuple(f"column {k}" for k in range(width))
-
-    def column(self, name: str) -> int:
-        """Give the position of a column.
-
-        Raises
-        ------
-        UnknownNameError
-            If it was not measured.
-        """
-        if name not in self.columns:
-            known, hint = ", ".join(self.columns), nearest(name, self.columns)
-            raise UnknownNameError(f'outcome "{name}" was not measured, only {known}.{hint}')
-        return self.columns.index(name)
-
-    def mean(self, layer: str, outcome: str) -> Float64[np.ndarray, " question"]:
-        """Mean effect of each question of a layer, in the order of ``questions.groups``."""
-        if layer not in self.evidence:
-            raise UnknownNameError(f'layer "{layer}" was not swept.{nearest(layer, self.evidence)}')
-        return np.asarray(self.moments[layer].mean[:, self.column(outcome)])
-
-    @cached_property
-    def all(self) -> EffectMoments:
-        """All questions' moments together, questions (question, column), layers in forward order."""
-        parts = list(self.moments.values())
-        return EffectMoments(
-            np.concatenate([one.n for one in parts]),
-            np.concatenate([one.mean for one in parts]),
-            np.concatenate([one.squares for one in parts]),
-        )
-
-    def table(self, level: float = 0.95, population: int | None = None) -> pd.DataFrame:
-        """Give one row a question and outcome.
+        Of an adaptive run, p-values and intervals hold whenever it stopped.
 
         Parameters
         ----------
-        level : float
-            Of the confidence interval.
-        population : int, optional
-            How many images the mean is about, of which these are a sample; None: all there might ever be.
-        """
-        low, high = self.all.interval(level, population)
-        count, width = self.all.mean.shape
-        unit = np.array([-1 if one.unit is None else one.unit for one in self.asked])
-        rows = {
-            "layer": np.repeat(np.array([one.layer for one in self.asked], dtype=object), width),
-            "unit": np.repeat(unit, width),
-            "question": np.repeat(np.array([one.name for one in self.asked], dtype=object), width),
-            "outcome": np.tile(np.array(self.columns, dtype=object), count),
-            "effect": self.all.mean.ravel(),
-            "sd": self.all.sd.ravel(),
-            "n": self.all.n.ravel(),
-            "low": low.ravel(),
-            "high": high.ravel(),
-        }
-        return pd.DataFrame(rows)
+        min_effect : number, str or mapping, optional
+            Least effect that matters: in the outcome's unit, a share ``"2%"`` of the mean absolute logit, or
+            one of these by outcome. None: 0.01 for loss, divergence, correctness and probability, 1 % of the
+            mean absolute logit of the true class for logits and margins. A function of the user's is judged
+            only where it was told what is worse, and only with a number given.
+        fdr, correction, level
+            As for `verdicts`; the correction is over all questions and outcomes.
+        population
+            As for `estimate`.
+        split : bool
+            Choose what each question is asked for on one part of the images, judge and estimate on the other:
+            two random halves, or pilot and the others.
 
-    def ranking(self, by: str | None = None, absolute: bool = True) -> pd.DataFrame:
-        """Give the questions by the size of their effect on one outcome, largest first.
+        Returns
+        -------
+        Verdicts, questions (question, column)
+        """
+        least, known = self.measured.least(min_effect, self.scale)
+        worse = self.measured.worse
+        found = self.estimate(population, "judging" if split else "all")
+        shape = found.mean.shape
+        return verdicts(
+            found,
+            worse=np.where(worse == 0, 1, worse),
+            min_effect=least,
+            fdr=fdr,
+            correction=correction,
+            level=level,
+            selection=self.estimate(population, "choosing") if split else None,
+            asked=np.broadcast_to(known & (worse != 0), shape),
+        )
+
+    def table(
+        self,
+        level: float = 0.95,
+        population: int | str | None = "run",
+        *,
+        min_effect: object = None,
+        fdr: float = 0.05,
+        correction: str = "bh",
+        split: bool = False,
+    ) -> pd.DataFrame:
+        """Give one row a question and outcome, with the verdict; arguments as for `verdicts`.
+
+        Columns: layer, unit (missing where the edit is not of one unit), question, outcome, effect, sd (of
+        the effect over images), se, n (images with an exact effect; silent ones count where all images were
+        run), changed (images in which anything changes), low, high (for this question alone), p, corrected
+        p, verdict, needed (images that would settle it).
+        """
+        judged = self.verdicts(
+            level=level,
+            population=population,
+            min_effect=min_effect,
+            fdr=fdr,
+            correction=correction,
+            split=split,
+        )
+        found = self.estimate(population, "judging" if split else "all")
+        return effects_table(self.asked, self.columns, found, judged)
+
+    def ranking(
+        self,
+        by: str | None = None,
+        **options: Any,
+    ) -> EffectRanking:
+        """Give the questions in the order of their effect on one outcome.
 
         Parameters
         ----------
         by : str, optional
-            The column; None: the first.
-        absolute : bool
-            Whether the sign plays no part.
+            ``"abs_loss"``: largest effect of either sign first; ``"loss"``: largest first; ``"-loss"``:
+            smallest first. None: largest of either sign on the first outcome.
+        **options
+            As for `table`.
         """
-        name = self.columns[0] if by is None else self.columns[self.column(by)]
-        table = self.table()
-        table = table[table["outcome"] == name]
-        key = table["effect"].abs() if absolute else table["effect"]
-        order = np.argsort(-key.to_numpy(), kind="stable")
-        return table.iloc[order].reset_index(drop=True)
+        column, order = self.measured.order(by)
+        table = self.table(**options)
+        table = table[table["outcome"] == self.columns[column]]
+        rows = table.iloc[np.argsort(-scores_of(table["effect"].to_numpy(), order), kind="stable")]
+        least, _ = self.measured.least(options.get("min_effect"), self.scale)
+        return EffectRanking(
+            self.columns[column], self.measured.owners[column].unit, order, self.n, float(least[column]),
+            options.get("level", 0.95), options.get("fdr", 0.05), rows.reset_index(drop=True),
+        )  # fmt: skip
+
+    def plot(self, by: str | None = None, top: int = 30) -> Figure:
+        """Show the first edits of a ranking; see `ranking`."""
+        return self.ranking(by).plot(top)
 
     def __repr__(self) -> str:
         share = self.ran / max(len(self.asked) * self.n, 1)
@@ -198,14 +141,16 @@ class Effects:
         what = f"{self.n_units:,} units" if self.n_units == len(self.asked) else f"{len(self.asked):,} edits"
         return (
             f"Effects of {what} of {len(self.evidence)} layers "
-            f"on {self.n:,} images in {self.seconds:.1f} s ({share:.0%} of the pairs changed); "
+            f"on {self.n:,} images in {self.seconds:.1f} s ({share:.0%} of the pairs {self._ran_as}); "
             f"without: {before}"
         )
 
+    @property
+    def _ran_as(self) -> str:
+        return "changed" if self.how == "exact" else "run"
+
     def _repr_html_(self) -> str:
-        shown = (
-            self.ranking()
-            .head(20)
-            .to_html(index=False, escape=True, float_format=lambda number: f"{number:.4g}")
-        )
-        return f"<p>{html.escape(repr(self))}</p>{shown}"
+        head = html.escape(f"{self!r}\n{self.verdicts()!r}").replace("\n", "<br>")
+        columns = ["rank", "question", "effect", "low", "high", "corrected p", "verdict"]
+        shown = self.ranking().table(20)[columns]
+        return f"<p>{head}</p>{shown.to_html(index=False, escape=True, float_format='{:.4g}'.format)}"

@@ -60,7 +60,7 @@ def test_on_a_network_known_by_heart() -> None:
     np.testing.assert_allclose(effects.moments["conv"].mean, [[-0.75, 0.0], [0.0, -1.0]])
     np.testing.assert_allclose(effects.mean("conv", "logit:1"), [0.0, -1.0])
     assert effects.ran == 4  # each unit is silent in two of the four images
-    first = effects.ranking("logit:1").iloc[0]
+    first = effects.ranking("abs_logit:1").table().iloc[0]
     assert (first["layer"], first["unit"], first["effect"]) == ("conv", 1, -1.0)
     assert first["sd"] == pytest.approx(np.std([0, 0, -1, -3], ddof=1))
     assert "2 units of 1 layers on 4 images" in repr(effects)

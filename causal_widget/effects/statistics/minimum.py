@@ -18,8 +18,8 @@ def minimum_effect(asked: object, scale: ArrayLike | None = None) -> Array:
 
     Parameters
     ----------
-    asked : number or str
-        From 0, in the outcome's unit; or ``"2%"``, a share of `scale`.
+    asked : number, array or str
+        From 0, in the outcome's unit, for all questions or one each; or ``"2%"``, a share of `scale`.
     scale : number or array, optional
         What a share is of: the mean logit without an intervention; its size counts, not its sign.
 
@@ -30,6 +30,10 @@ def minimum_effect(asked: object, scale: ArrayLike | None = None) -> Array:
     """
     if isinstance(asked, Real):
         return np.asarray(check_positive(asked, "min_effect", zero=True))
+    if isinstance(asked, np.ndarray) and asked.dtype.kind in "iuf":
+        for number in asked.flat:
+            check_positive(float(number), "min_effect", zero=True)
+        return asked.astype(np.float64)
     share = _share(asked)
     if scale is None:
         raise ArgumentError(f'min_effect="{asked}" is a share of the mean logit: give scale, or a number')

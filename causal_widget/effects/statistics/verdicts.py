@@ -155,7 +155,7 @@ def verdicts(
         Mean effects and how sure they are.
     worse : int or array
         1 where a larger outcome is worse for the network, -1 where a smaller one is: `Outcome.worse`.
-    min_effect : number or str
+    min_effect : number, array or str
         In the outcome's unit, or a share ``"2%"`` of `scale`, the mean logit.
     scale : number or array, optional
     fdr : float
