@@ -1,5 +1,15 @@
-"""How far to believe a causal model: its answers to do() and on other images, against the network's own."""
+"""How far to believe a causal model, and how stable and faithful attributions are."""
 
+from causal_widget.evaluation.attributions import (
+    ATTRIBUTION_METHODS,
+    AttributionComparison,
+    MethodScores,
+    Removals,
+    compare_attributions,
+    irof,
+    local_lipschitz,
+    superpixels,
+)
 from causal_widget.evaluation.coar import Coar, coar_of, ridge_of
 from causal_widget.evaluation.elsewhere import Elsewhere, predict_accuracy
 from causal_widget.evaluation.fidelity import Fidelity, fidelity
@@ -12,25 +22,33 @@ from causal_widget.evaluation.scores import Score
 from causal_widget.evaluation.truth import Truth, truth_under
 
 __all__ = [
+    "ATTRIBUTION_METHODS",
     "KINDS",
     "METHODS",
+    "AttributionComparison",
     "Coar",
     "Elsewhere",
     "Fidelity",
     "Foreseen",
+    "MethodScores",
     "Removal",
+    "Removals",
     "Score",
     "Truth",
     "by_equations",
     "by_local",
     "coar_of",
+    "compare_attributions",
     "fidelity",
     "from_logits",
+    "irof",
+    "local_lipschitz",
     "network_effects",
     "of_local",
     "predict_accuracy",
     "predict_removal",
     "ridge_of",
     "scored",
+    "superpixels",
     "truth_under",
 ]

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from causal_widget.plots.style import COLOURS, GREY, Picture, picture, quiet, shortened
+from causal_widget.plots.style import COLOURS, DASHES, GREY, Picture, picture, quiet, shortened
 
-__all__ = ["map_gallery", "score_intervals", "unit_maps"]
+__all__ = ["map_gallery", "removal_curves", "score_intervals", "unit_maps"]
 
 SIGNED = "RdBu_r"
 Image = Float[np.ndarray, "height width *rgb"]
@@ -147,6 +147,47 @@ def score_intervals(
         quiet(axes, grid="x")
     cells[0].set_yticks(rows, [shortened(method, 30) for method in methods])
     cells[0].set_ylim(len(methods) - 0.4, -0.6)
+    return figure
+
+
+def removal_curves(
+    lines: Mapping[str, tuple[Float64[np.ndarray, " share"], Float64[np.ndarray, " share"]]],
+    emphasised: Sequence[str],
+    controls: Sequence[str],
+    n: int,
+    figsize: tuple[float, float] = (6.4, 4.4),
+) -> Picture:
+    """Show what is left of a class's probability over the share of superpixels removed, a line a method.
+
+    Parameters
+    ----------
+    lines : mapping of method to (share removed, probability left over that of the whole image)
+        All in 0..1, in the order of the legend.
+    emphasised, controls : sequence of str
+        Methods drawn bold, and grey.
+    n : int
+        Number of images.
+    figsize : tuple of float
+        In inches.
+    """
+    figure = picture(figsize)
+    axes = figure.add_subplot()
+    colour = 0
+    for k, (name, (share, left)) in enumerate(lines.items()):
+        bold, control = name in emphasised, name in controls
+        axes.plot(
+            100 * share, left, color=GREY if control else COLOURS[colour % len(COLOURS)],
+            linewidth=2.8 if bold else 1.4, label=shortened(name, 30),
+            linestyle=DASHES[(k + k // len(DASHES)) % len(DASHES)],
+        )  # fmt: skip
+        colour += not control
+    axes.set_xlabel("superpixels removed, most important first, %", fontsize=9)
+    axes.set_ylabel("probability of the class, of the whole image's", fontsize=9)
+    axes.set_title(f"Mean over {n:,} images", fontsize=10, loc="left")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 1.02)
+    figure.legend(fontsize=8, loc="outside right center", frameon=False)
+    quiet(axes)
     return figure
 
 

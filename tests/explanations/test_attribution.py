@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from causal_widget.errors import ArgumentError, DataError, NonFiniteError, UnknownNameError
-from causal_widget.explanations.attribution import Attribution, ClassUnits, attribute
+from causal_widget.explanations.attribution import Attribution, ClassUnits, attribute, class_attribution
 from causal_widget.explanations.attribution.peaks import local_extrema
 from causal_widget.graph import trace
 from tests.effects.cut_networks import Shortcut
@@ -128,6 +128,25 @@ def test_the_aggregate_is_the_mean_or_the_weighted_mean() -> None:
     np.testing.assert_allclose(weighted.aggregate, (plain.of(6) - 3 * plain.of(1)) / 4, rtol=1e-5, atol=1e-7)
     frame = pd.DataFrame({"unit": [6, 1], "effect": [1.0, -3.0]})
     np.testing.assert_array_equal(attribute(model, x, "conv2", frame).aggregate, weighted.aggregate)
+
+
+def test_magnitude_is_the_mean_of_absolute_responses() -> None:
+    found = attribute(seeded(Plain), images(2), "conv2", [1, 4])
+    np.testing.assert_allclose(found.magnitude, found.field.upsampled(np.abs(found.responses)).mean(axis=1))
+    assert found.magnitude.min() >= 0
+
+
+def test_each_image_is_explained_by_the_units_of_its_class() -> None:
+    model, x, y = seeded(Plain), images(4), np.array([2, 0, 2, 1])
+    by_class = {0: [1, 2], 1: {3: -1.0, 4: 2.0}, 2: [7]}
+    for absolute in (False, True):
+        found = class_attribution("conv2", by_class, absolute=absolute)(model, x, y, 0)
+        for k, target in enumerate(y):
+            alone = attribute(model, x[k], "conv2", by_class[int(target)])
+            expected = alone.magnitude if absolute else alone.aggregate
+            np.testing.assert_allclose(found[k], expected[0], rtol=1e-5, atol=1e-6)
+    with pytest.raises(ArgumentError, match="class 3 has no units"):
+        class_attribution("conv2", by_class)(model, x, y + 1, 0)
 
 
 class Graph:

@@ -58,24 +58,31 @@ class Attribution:
 
     @cached_property
     def aggregate(self) -> Float64[np.ndarray, "image height width"]:
-        """One map an image: the units' mean, or ``sum w_i s_i / sum |w_i|`` where they have weights."""
-        return self.field.upsampled(self.aggregated_responses)
-
-    @property
-    def aggregated_responses(self) -> Float64[np.ndarray, "image h w"]:
-        """The aggregate at the layer's own positions.
+        """One signed map an image: the units' mean, or ``sum w_i s_i / sum |w_i|`` where they have weights.
 
         Raises
         ------
         ArgumentError
             If all weights are zero.
         """
+        return self.field.upsampled(self._mixed(self.responses))
+
+    @cached_property
+    def magnitude(self) -> Float64[np.ndarray, "image height width"]:
+        """How strongly the units respond, whatever the sign: the aggregate of ``|s_i|``.
+
+        Negative responses are as much a unit's reading of the image as positive ones: eq. (3) leaves out the
+        bias, so zero is no threshold of the unit's.
+        """
+        return self.field.upsampled(self._mixed(np.abs(self.responses)))
+
+    def _mixed(self, responses: Float64[np.ndarray, "image unit h w"]) -> Float64[np.ndarray, "image h w"]:
         if self.weights is None:
-            return np.asarray(self.responses.mean(axis=1))
+            return np.asarray(responses.mean(axis=1))
         total = np.abs(self.weights).sum()
         if not total > 0:
             raise ArgumentError("the units' weights are all zero: there is nothing to aggregate")
-        return np.asarray(np.einsum("nuhw,u->nhw", self.responses, self.weights / total))
+        return np.asarray(np.einsum("nuhw,u->nhw", responses, self.weights / total))
 
     def of(self, unit: int) -> Float64[np.ndarray, "image height width"]:
         """Give one unit's maps over the images.
