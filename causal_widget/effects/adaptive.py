@@ -67,7 +67,8 @@ def least_images(n: int, exact: int | None) -> int:
 
 def _estimate_all(run: Run) -> None:
     """Take the cheap estimate on all images, and count them."""
-    run.begin(run.pool.expected, "images", "first-order estimates")
+    if run.shards.now.stage == 0:
+        run.begin(run.pool.expected, "images", "first-order estimates")
     everything, each = run.everything(), run.settings.recorded_forwards
     for part in run.shards.stage(0, lambda: run.pool.parts(run.settings.recorded, keep=run.seed)):
         found, before = run.estimated(part, everything)

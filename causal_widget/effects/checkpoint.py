@@ -83,12 +83,12 @@ class Checkpoint:
             "evidence": list(finished.evidence),
             **{name: getattr(finished, name) for name in _PLAIN},
         }
-        plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         try:
             save_file(plain, beside, metadata={_KEY: json.dumps(header)})
             beside.replace(self.path)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             beside.unlink(missing_ok=True)
             raise ArgumentError(f"the checkpoint {str(self.path)!r} cannot be written: {error}") from error
         self._written = time.monotonic()

@@ -21,7 +21,7 @@ from causal_widget.effects.run import Run
 from causal_widget.effects.shards import Finished, Shards
 from causal_widget.effects.sweep import sweep
 from causal_widget.effects.work import Settings, Work
-from causal_widget.errors import check_seed
+from causal_widget.errors import ArgumentError, check_seed
 from causal_widget.guard import floating_type, guarded
 from causal_widget.interventions import donors, means
 from causal_widget.jobs import Progress
@@ -75,6 +75,8 @@ def run_plan(
     if path is not None:
         of = identity(work, seed)
         checkpoint = Checkpoint(Path(path), of, settings)
+        if not checkpoint.path.parent.is_dir():
+            raise ArgumentError(f"the checkpoint {str(path)!r} cannot be written: there is no such folder")
         if checkpoint.path.exists():
             finished, settings = Checkpoint.read(checkpoint.path, of)
             checkpoint.settings = settings
