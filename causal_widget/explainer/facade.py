@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from causal_widget.effects import Effect, effect_of, evaluate
 from causal_widget.errors import ArgumentError, DataError
 from causal_widget.explainer.example import check_model
-from causal_widget.explainer.learning import Learner
+from causal_widget.explainer.measuring import Measurer
 from causal_widget.explainer.pixels import Statistics
 from causal_widget.explainer.views import Views
 from causal_widget.explanations import difference, heatmap
@@ -35,7 +35,7 @@ __all__ = ["CausalCNNExplainer"]
 RULES = ("coefficient", "standardised", "l1", "random")
 
 
-class CausalCNNExplainer(Learner, Views):
+class CausalCNNExplainer(Measurer, Views):
     """Explain a trained CNN by the causal graph of its filters.
 
     The model is never changed: mode, weights, buffers, hooks, device and random states are after every call
@@ -67,6 +67,8 @@ class CausalCNNExplainer(Learner, Views):
         What `collect_data` found, also where it was cut short.
     scm : StructuralCausalModel or None
         What `learn_structural_equations` found.
+    last_effects : Effects or None
+        What `effects` measured last.
     loader : iterable or None
         The loader last collected from; the default of `effect_of` and `pruning_curve`.
 

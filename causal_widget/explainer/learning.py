@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from causal_widget.effects import Effects
 from causal_widget.errors import OrderError
 from causal_widget.explainer.network import Network
 from causal_widget.explainer.tables import FilterOutputs, ParentOutputs, conv_position
@@ -19,6 +20,8 @@ from causal_widget.responses.split import held_out
 from causal_widget.scm import StructuralCausalModel, fit
 
 __all__ = ["Importance", "Learner"]
+
+FRESH = ("l1", "effect")  # the weights may have been trained on since, and effects measured
 
 PhiFunction = Callable[[Tensor], Tensor]
 Importance = dict[str, Float64[np.ndarray, " unit"]]
@@ -33,6 +36,7 @@ class Learner(Network):
     _keep: bool = True
     _responses: ResponseTable | None = None
     _holdout: float = 0.0
+    last_effects: Effects | None = None
     _importances: Mapping[tuple[str, int], Importance] = {}
 
     @property
@@ -158,18 +162,35 @@ class Learner(Network):
         self.scm = fit(self._need_collection(), estimator, progress=progress or bar("equations"))
         return self.scm
 
-    def importance(self, rule: str = "coefficient", *, seed: int = 0) -> Importance:
+    def importance(
+        self,
+        rule: str = "coefficient",
+        *,
+        seed: int = 0,
+        effects: Effects | None = None,
+        by: str | None = None,
+    ) -> Importance:
         """Give one non-negative number a filter, that sums to 1 in each layer.
+
+        Parameters
+        ----------
+        rule : str
+            "coefficient", "standardised", "l1", "variance", "response", "effect" or "random".
+        seed : int
+            Of the rule "random".
+        effects, by : Effects, str, optional
+            Of the rule "effect": what was measured, otherwise what `effects` measured last; and on which
+            outcome, ``"abs_loss"`` where there is the loss.
 
         Raises
         ------
         UnknownNameError
             If there is no such rule.
         OrderError
-            If the rule needs images collected, or equations learned.
+            If the rule needs images collected, equations learned, or effects measured.
         """
         known = self._importances.get((rule, seed))
-        if known is None or rule == "l1":  # the weights may have been trained on since
+        if known is None or rule in FRESH:
             known = importance(
                 rule,
                 graph=self.graph,
@@ -177,6 +198,8 @@ class Learner(Network):
                 collection=self.collection,
                 model=self._network,
                 seed=seed,
+                effects=self.last_effects if effects is None else effects,
+                by=by,
             )
             self._importances = {**self._importances, (rule, seed): known}
         return dict(known)

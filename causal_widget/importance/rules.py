@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 from torch import nn
 
+from causal_widget.effects import Effects
 from causal_widget.errors import (
     ArgumentError,
     NonFiniteError,
@@ -37,6 +38,8 @@ class Sources:
     collection: Collection | None = None
     model: nn.Module | None = None
     seed: int = 0
+    effects: Effects | None = None
+    by: str | None = None
 
     def need_scm(self) -> StructuralCausalModel:
         """Return the equations, or say what to call."""
@@ -53,6 +56,15 @@ class Sources:
                 "This importance rule needs the responses: call collect_data (or collect) first."
             )
         return self.collection
+
+    def need_effects(self) -> Effects:
+        """Return what was measured of single units, or say what to call."""
+        if self.effects is None:
+            raise OrderError(
+                "This importance rule needs measured effects: call effects() of the explainer, or give "
+                "effects=plan_effects(...).run()."
+            )
+        return self.effects
 
     def need_model(self) -> nn.Module:
         """Return the network, or say what to give."""
@@ -88,6 +100,8 @@ def importance(
     collection: Collection | None = None,
     model: nn.Module | None = None,
     seed: int = 0,
+    effects: Effects | None = None,
+    by: str | None = None,
 ) -> dict[str, Float64[np.ndarray, " unit"]]:
     """Return the importance of every unit that is no class: filters, and units of hidden linear layers.
 
@@ -100,10 +114,15 @@ def importance(
         A name in `RULES`.
     graph
         The network's graph.
-    scm, collection, model
-        What the rule may need: fitted equations, collected moments, the network with its weights.
+    scm, collection, model, effects
+        What the rule may need: fitted equations, collected moments, the network with its weights, measured
+        effects of the units.
     seed
         Of the rule "random".
+    by
+        Of the rule "effect": ``"abs_loss"`` counts the mean effect on the loss of either sign, ``"loss"``
+        only a rise, ``"-loss"`` only a fall; so for every outcome measured. None: the loss, or the first
+        outcome where it was not measured, of either sign.
 
     Raises
     ------
@@ -111,6 +130,8 @@ def importance(
         No rule has that name.
     OrderError
         The rule needs what is not given; the message says what to call.
+    ArgumentError
+        The rule is "effect", and a unit of a convolution was not measured.
     NonFiniteError
         The rule gives NaN or infinity, as for weights that are; names the layer.
     """
@@ -119,7 +140,7 @@ def importance(
             f"There is no importance rule {rule!r} (known: {', '.join(RULES)}).{nearest(rule, RULES)}"
         )
     layers = tuple(layer for layer in graph.layers if not layer.is_output)
-    raw = RULES[rule].compute(Sources(graph, scm, collection, model, seed), layers)
+    raw = RULES[rule].compute(Sources(graph, scm, collection, model, seed, effects, by), layers)
     return {layer.name: _shared_out(values, rule, layer) for layer, values in zip(layers, raw, strict=True)}
 
 
@@ -190,6 +211,30 @@ def _by_unit(columns: Array, layer: Layer) -> Array:
     return np.asarray(columns.reshape(layer.units, -1).sum(axis=1))
 
 
+def _effect(sources: Sources, layers: tuple[Layer, ...]) -> list[Array]:
+    effects = sources.need_effects()
+    usual = "abs_loss" if "loss" in effects.columns else None
+    column, order = effects.measured.order(usual if sources.by is None else sources.by)
+    mean = effects.estimate().mean[:, column]
+    sizes = np.abs(mean) if order == "abs" else np.maximum(mean if order == "high" else -mean, 0.0)
+    known = {(one.layer, one.unit): size for one, size in zip(effects.asked, sizes, strict=True)}
+    filters = {layer.name for layer in sources.graph.hidden_conv_layers}
+    return [_measured_units(known, layer, layer.name in filters) for layer in layers]
+
+
+def _measured_units(known: Mapping[tuple[str, int | None], float], layer: Layer, needed: bool) -> Array:
+    """Give a layer's numbers; all zero where it need not be measured and was not."""
+    lacking = [unit for unit in range(layer.units) if (layer.name, unit) not in known]
+    if len(lacking) == layer.units and not needed:
+        return np.zeros(layer.units)
+    if lacking:
+        raise ArgumentError(
+            f'The effects of {len(lacking)} of the {layer.units} units of layer "{layer.name}" were not '
+            f"measured (unit {lacking[0]} for one): measure all units of all convolutions."
+        )
+    return np.array([known[layer.name, unit] for unit in range(layer.units)])
+
+
 def _random(sources: Sources, layers: tuple[Layer, ...]) -> list[Array]:
     seed = check_seed(sources.seed)
     return [np.random.default_rng((seed, layer.index)).random(layer.units) for layer in layers]
@@ -201,6 +246,7 @@ _ALL = (
     Rule("l1", "Sum of the absolute weights of the filter.", _l1),
     Rule("variance", "Variance of the response; of a vector, the sum over its components.", _variance),
     Rule("response", "Absolute mean response; of a vector, the sum over its components.", _response),
+    Rule("effect", "Absolute mean effect, measured on the network, of silencing the unit.", _effect),
     Rule("random", "Uniform random numbers from a seed.", _random),
 )
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in _ALL}

@@ -4,9 +4,11 @@ import torch
 from sklearn.tree import DecisionTreeRegressor
 from torch import nn
 
+from causal_widget.effects import plan_effects
 from causal_widget.errors import ArgumentError, NonFiniteError, OrderError, UnknownNameError
 from causal_widget.graph import trace
 from causal_widget.importance import RULES, importance
+from causal_widget.interventions import Intervention, intervene
 from causal_widget.responses import collect
 from causal_widget.scm import fit
 from tests.responses.networks import batches_of, images, residual
@@ -16,7 +18,14 @@ from tests.responses.networks import batches_of, images, residual
 def made():
     model = residual()
     collection = collect(model, batches_of(300, 50))
-    return {"graph": collection.graph, "scm": fit(collection), "collection": collection, "model": model}
+    effects = plan_effects(model, batches_of(60, 50), graph=collection.graph, outcomes=["kl", "logits"]).run()
+    return {
+        "graph": collection.graph,
+        "scm": fit(collection),
+        "collection": collection,
+        "model": model,
+        "effects": effects,
+    }
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -74,7 +83,7 @@ def test_variance_and_response_are_those_of_the_moments(made):
     np.testing.assert_allclose(response, train.mean("stem") / train.mean("stem").sum())
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "effect"])
 def test_vector_valued_responses_give_a_share_to_every_unit(rule):
     model = residual()
     collection = collect(model, batches_of(60, 30), transform="grid")
@@ -139,6 +148,7 @@ def test_units_that_nothing_tells_apart_share_alike(made):
         ("variance", "collect"),
         ("response", "collect"),
         ("l1", "model="),
+        ("effect", "effects="),
     ],
 )
 def test_what_is_missing_is_said(rule, says):
@@ -165,3 +175,54 @@ def test_coefficients_of_equations_that_are_not_linear():
     scm = fit(collection, DecisionTreeRegressor(max_depth=1))
     with pytest.raises(ArgumentError, match="DecisionTreeRegressor"):
         importance("standardised", graph=collection.graph, scm=scm)
+
+
+def test_the_rule_by_effects_is_a_loop_over_silenced_units(made):
+    """By default of either sign on the first outcome; of one sign only where asked so."""
+    graph, model, effects = made["graph"], made["model"], made["effects"]
+    x = torch.cat([batch if isinstance(batch, torch.Tensor) else batch[0] for batch in batches_of(60, 50)])
+    with torch.no_grad():
+        before = model(x).log_softmax(1)
+        changes = {"abs_kl": [], "abs_logit:1": [], "logit:1": [], "-logit:1": []}
+        for unit in range(graph.layer("left").units):
+            with intervene(model, graph, Intervention({"left": [unit]})):
+                logits = model(x)
+            kl = float((before.exp() * (before - logits.log_softmax(1))).sum(1).mean())
+            change = float((logits - model(x))[:, 1].mean())
+            for by, value in (
+                ("abs_kl", abs(kl)),
+                ("abs_logit:1", abs(change)),
+                ("logit:1", max(change, 0)),
+                ("-logit:1", max(-change, 0)),
+            ):
+                changes[by].append(value)
+    for by, values in changes.items():
+        found = importance("effect", graph=graph, effects=effects, by=by)["left"]
+        total = sum(values)
+        expected = np.array(values) / total if total else np.full(len(values), 1 / len(values))
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-5)
+    usual = importance("effect", graph=graph, effects=effects)["left"]
+    np.testing.assert_allclose(usual, importance("effect", graph=graph, effects=effects, by="abs_kl")["left"])
+
+
+def test_effects_that_were_not_measured_are_said(made):
+    some = plan_effects(made["model"], batches_of(60, 50), ["left"], outcomes="kl").run()
+    with pytest.raises(ArgumentError, match='8 of the 8 units of layer "stem"'):
+        importance("effect", graph=made["graph"], effects=some)
+    with pytest.raises(UnknownNameError, match='Did you mean "abs_kl"'):
+        importance("effect", graph=made["graph"], effects=made["effects"], by="abs_k")
+
+
+def test_hidden_linear_layers_need_not_be_measured():
+    from causal_widget.samples import digits
+
+    data = digits()
+    batch = [next(iter(data.test_loader))]
+    filters = plan_effects(data.model, batch).run()
+    found = importance("effect", graph=filters.graph, effects=filters)
+    assert list(found) == ["conv1", "conv2", "fc1"]
+    np.testing.assert_allclose(found["fc1"], 1 / len(found["fc1"]))
+    every = plan_effects(data.model, batch, list(found)).run()
+    both = importance("effect", graph=every.graph, effects=every)
+    np.testing.assert_allclose(both["conv2"], found["conv2"], rtol=1e-4)
+    assert np.ptp(both["fc1"]) > 0.001
