@@ -27,7 +27,6 @@ from causal_widget.widget.handlers import (
     state_data,
 )
 from causal_widget.widget.handlers.checking import Checked
-from causal_widget.widget.handlers.ranking import Ranked
 from causal_widget.widget.job import Job, StoppedError
 from causal_widget.widget.protocol import Reply, Request, SupersededError
 from causal_widget.widget.store import Store
@@ -85,7 +84,6 @@ class Backend:
         self.devices = list_devices()
         self.curve: PruningCurve | None = None
         self.checked: Checked | None = None
-        self.ranked: Ranked | None = None
         self.still = still
         self._send = send
         self._renew = renew
@@ -124,7 +122,7 @@ class Backend:
         if request.op == "cancel":
             self._reply(request, Reply({"cancelled": self.cancel()}))
         elif request.op == "poll":
-            self._reply(request, Reply({"job": self._job_data(), "revision": self.revision}))
+            self._reply(request, Reply(self._poll()))
         else:
             self._reply(request, Reply(self.state()))
 
@@ -148,7 +146,10 @@ class Backend:
 
     def state(self) -> dict[str, Any]:
         """Give what a page needs to know first."""
-        return {**state_data(self), "job": self._job_data(), "revision": self.revision}
+        return {**state_data(self), **self._poll()}
+
+    def _poll(self) -> dict[str, Any]:
+        return {"job": self._job_data(), "revision": self.revision, "measured": self.store.measured}
 
     def observe(self) -> None:
         """Tell the pages if the explainer has learned something since the last look."""

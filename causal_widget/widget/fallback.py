@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from causal_widget.effects.statistics import VERDICTS
 from causal_widget.graph import Layer
+from causal_widget.widget.handlers.ranking import judged
 from causal_widget.widget.picture import picture
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 # class of the root element of a live page
 ROOT = "cw-root"
+RANKED = 15  # rows of the ranking
 
 
 def page(backend: Backend, choices: Choices, layers: Sequence[str], still: str = "") -> str:
@@ -44,7 +48,8 @@ def page(backend: Backend, choices: Choices, layers: Sequence[str], still: str =
     return (
         f'{_hiding(name)}<div class="cw-still" data-cw-still="{name}" data-testid="cw-still">'
         f"{_heading(backend, rule, choices)}"
-        f'<img alt="{about}" src="data:image/png;base64,{data}">{_table(shown, known)}</div>'
+        f'<img alt="{about}" src="data:image/png;base64,{data}">{_table(shown, known)}'
+        f"{_ranking(backend)}</div>"
     )
 
 
@@ -78,6 +83,32 @@ def _heading(backend: Backend, rule: str, choices: Choices) -> str:
             f"zeroed: {zeroed}" if choices.scale == 0 else f"scaled to {choices.scale:.0%}: {zeroed}"
         )
     return f"<p><b>{html.escape(graph.model_name)}</b>: {html.escape(', '.join(parts))}</p>"
+
+
+def _ranking(backend: Backend) -> str:
+    """Give the first rows of the ranking, largest effects first."""
+    effects = backend.store.effects
+    if effects is None:
+        return ""
+    outcome = effects.columns[0]
+    table = judged(effects, outcome)
+    order = np.argsort(-table["effect"].abs().to_numpy(), kind="stable")
+    counts = table["verdict"].value_counts()
+    said = ", ".join(f"{counts[kind]:,} {kind}" for kind in VERDICTS if kind in counts)
+    words = f"Effect on the {outcome} of silencing each filter alone, on {effects.n:,} images: {said}"
+    names = ("filter", "effect", "95 % interval", "verdict", "corrected p", "images")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    rows = "".join(_ranked_row(row) for _, row in table.iloc[order[:RANKED]].iterrows())
+    left = len(table) - RANKED
+    more = f"<p>and {left:,} more, not shown here</p>" if left > 0 else ""
+    return f"<p>{html.escape(words)}</p><table><tr>{head}</tr>{rows}</table>{more}"
+
+
+def _ranked_row(row: pd.Series) -> str:
+    interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
+    effect, p, n = f"{row['effect']:+.4f}", f"{row['corrected p']:.2g}", f"{row['n']:,}"
+    cells = (row["question"], effect, interval, row["verdict"], p, n)
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
 def _table(shown: list[Layer], known: dict[str, Any]) -> str:

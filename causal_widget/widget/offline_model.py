@@ -31,6 +31,7 @@ function intervention(op, args) {
 function keyOf(op, args) {
   if (op === "importance") return [op, args.rule];
   if (op === "unit" || op === "equation") return [op, args.layer, args.unit];
+  if (op === "ranking") return [op, args.outcome ?? null];
   if (op === "effect" || (op === "predict" && args.by !== "local")) return [op, intervention(op, args)];
   if (op !== "heatmap") return [op];
   const unit = args.unit ?? null;
@@ -62,7 +63,7 @@ function answer({ id, op, args = {}, ...rest }) {
     const [result, data] = edges(args);
     return [{ ...reply, ok: true, result }, data];
   }
-  if (op === "poll") return [{ ...reply, ok: true, result: { job: null, revision: 1 } }, []];
+  if (op === "poll") return [{ ...reply, ok: true, result: { job: null, revision: 1, measured: 1 } }, []];
   if (op === "cancel") return [{ ...reply, ok: true, result: { cancelled: false } }, []];
   const known = recorded.replies[JSON.stringify(keyOf(op, args))];
   const silent = { predicted: null, reason: OFFLINE };

@@ -58,13 +58,14 @@ def record(backend: Backend, choices: Choices, selected: Mapping[str, Iterable[i
         Recorded first, where not everything fits.
     """
     recording = Recording()
-    state = {**backend.state(), "canCollect": False, "job": None, "revision": 1}
+    state = {**backend.state(), "canCollect": False, "job": None, "revision": 1, "measured": 1}
     recording.add(["hello"], protocol.clean(state), [])
     asking = _Asking(backend, choices, recording)
     for op in ("graph", "pruning", "equations", "checked"):
         asking.ask([op], op)
     for rule in SHOWN_RULES:
         asking.ask(["importance", rule], "importance", rule=rule)
+    _ranking(asking)
     _edges(asking)
     _units(asking, selected)
     _equations(asking, selected)
@@ -105,6 +106,14 @@ class _Asking:
         reply = HANDLERS[op](self.backend, Task(request, self.choices, LANES[op]))
         written, buffers = protocol.write_reply(request, reply)
         return self.recording.add(key, written["result"], buffers)
+
+
+def _ranking(asking: _Asking) -> None:
+    """Record the ranking as each of its outcomes judges it."""
+    asking.ask(["ranking", None], "ranking")
+    effects = asking.backend.store.effects
+    for outcome in () if effects is None else effects.columns:
+        asking.ask(["ranking", outcome], "ranking", outcome=outcome)
 
 
 def _edges(asking: _Asking) -> None:

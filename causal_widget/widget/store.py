@@ -20,7 +20,7 @@ from causal_widget.widget.strength import quantised, weight_norms
 T = TypeVar("T")
 Importances = dict[str, np.ndarray[Any, Any]]
 EFFECT = "effect"
-SHOWN_RULES = tuple(rule for rule in dict.fromkeys([*RULES, EFFECT]) if rule != "random")
+SHOWN_RULES = tuple(rule for rule in RULES if rule != "random")
 RECENT = 64
 SMALL = 4_000_000
 
@@ -41,18 +41,27 @@ class Store:
         self._cache: dict[Hashable, Any] = {}
         self._recent: OrderedDict[Hashable, Any] = OrderedDict()
         self._latest: dict[str, tuple[Hashable, Any]] = {}
-        self._effects: Effects | None = None
+        self._effects = explainer.last_effects
+        self.measured = 1
         self._lock = threading.Lock()
 
     def _now(self) -> tuple[Any, ...]:
         return (self._explainer.graph, self._explainer.collection, self._explainer.scm)
 
     def observe(self) -> bool:
-        """Look whether the explainer has learned something; if so, forget and raise the revision."""
+        """Look whether the explainer has learned something; if so, forget and raise the revision.
+
+        Effects that were measured change nothing else: only `measured` rises.
+        """
         with self._lock:
+            measured = self._explainer.last_effects is not self._effects
+            if measured:
+                self._effects = self._explainer.last_effects
+                self._cache.pop(("importance", EFFECT), None)
+                self.measured += 1
             now = self._now()
             if all(a is b for a, b in zip(now, self._seen, strict=True)):
-                return False
+                return measured
             self._seen = now
             self._cache = {}
             self._recent = OrderedDict()
@@ -109,10 +118,11 @@ class Store:
         parameters = self._explainer.model.parameters()
         return (device, hash(tuple((id(p), p._version) for p in parameters)))
 
-    def take_effects(self, effects: Effects) -> None:
-        """Take what the rule "effect" reads from now on."""
-        self._effects = effects
-        self._cache.pop(("importance", EFFECT), None)
+    @property
+    def effects(self) -> Effects | None:
+        """What the explainer measured last of units, each changed alone; None where there is nothing."""
+        effects = self._explainer.last_effects
+        return effects if effects is not None and effects.units else None
 
     def importance(self, rule: str) -> Importances:
         """Give a rule's importances by layer, empty where the rule needs data that is not collected yet."""
@@ -120,7 +130,7 @@ class Store:
 
     def _importance(self, rule: str) -> Importances:
         if rule == EFFECT:
-            return {} if self._effects is None else _by_effect(self._effects)
+            return self._by_effect()
         try:
             return dict(self._explainer.importance(rule))
         except OrderError:
@@ -129,6 +139,21 @@ class Store:
             if self.linear_scm is None:  # equations without coefficients: rules by coefficient say nothing
                 return {}
             raise
+
+    def _by_effect(self) -> Importances:
+        """Give the shares of the layers that were measured, also where not all were."""
+        effects = self.effects
+        if effects is None:
+            return {}
+        column = effects.column("loss") if "loss" in effects.columns else 0
+        sizes = np.abs(effects.estimate().mean[:, column])
+        owners = [question.layer for question in effects.asked]
+        found = {}
+        for layer, units in effects.units.items():
+            own = sizes[[owner == layer for owner in owners]]
+            if len(own) == len(units) == self._explainer.graph.layer(layer).units:
+                found[layer] = own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own))
+        return found
 
     def ranks(self, rule: str, layer: str) -> np.ndarray[Any, Any] | None:
         """Give the rank of each unit of a layer, 1 for the most important."""
@@ -174,8 +199,3 @@ class Store:
     def _largest(self) -> float:
         found = (self.strengths(i) for i in range(len(self._explainer.graph.wirings)))
         return max((float(strengths.max(initial=0.0)) for strengths in found), default=0.0)
-
-
-def _by_effect(effects: Effects) -> Importances:
-    sizes = {name: np.abs(effects.mean(name, effects.columns[0])) for name in effects.units}
-    return {name: size / max(float(size.sum()), 1e-300) for name, size in sizes.items()}

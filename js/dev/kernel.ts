@@ -193,11 +193,12 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
   let job: Job | null = null;
   let curve: CurveInfo | null = null;
   let [checked, localised] = [false, false];
+  let measured = 1;
   let ranked: { layers: string[] | null } | null = options.ranked ? { layers: null } : null;
   const state = () => ({
     version: 1, model: { lenet: "LeNet5", vgg: "VGG-19-BN", resnet: "CIFAR ResNet-20" }[net] ?? net, nFilters: graph.layers.filter((l) => l.kind === "conv").reduce((sum, l) => sum + l.units, 0), nLayers: graph.layers.length, classes,
     devices: [{ name: "cpu", label: "CPU, 8 threads", memory: 16e9, free: 9e9 }, { name: "cuda:0", label: "NVIDIA H100", memory: 80e9, free: 71e9 }],
-    collected, nImages: collected ? 1437 : 0, accuracy: collected && options.labels ? 0.9833 : null, loss: collected && options.labels ? 0.0612 : null, hasLabels: options.labels, nStrip, canCollect: true, job, revision,
+    collected, nImages: collected ? 1437 : 0, accuracy: collected && options.labels ? 0.9833 : null, loss: collected && options.labels ? 0.0612 : null, hasLabels: options.labels, nStrip, canCollect: true, job, revision, measured,
   });
   const emit = (content: any) => model.emit("msg:custom", { v: 1, ...content }, []);
 
@@ -256,18 +257,18 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
     pruning: () => [{ curve }],
     check: () => [run("check", 640, () => { checked = true; })],
     local: () => [run("local", 360, () => { localised = true; })],
-    rankPlan: ({ layers }) => {
+    rankPlan: ({ layers, precision }) => {
       const chosen = graph.layers.filter(({ name, kind }) => (layers ? layers.includes(name) : kind === "conv"));
-      return [{ units: chosen.reduce((sum, { units }) => sum + units, 0), layers: chosen.length, images: 360, seconds: 41.3, less: 3.02, reason: null, site: model.get("site") }];
+      return [{ units: chosen.reduce((sum, { units }) => sum + units, 0), layers: chosen.length, images: 360, seconds: precision ? 4.1 : 41.3, mostSeconds: 41.3, less: 3.02, reason: null, site: model.get("site") }];
     },
-    rank: ({ layers }) => [run("rank", 51_120, () => { ranked = { layers }; })],
+    rank: ({ layers }) => [run("rank", 51_120, () => { ranked = { layers }; measured++; })],
     ranking: ({ outcome, minEffect }) => {
       if (!ranked) return [{ ranking: null }];
       const [info, buffers, infos] = fakeRanking(graph, ranked.layers, outcome, minEffect);
       return [{ ranking: info }, buffers, infos];
     },
     checked: () => [collected ? fakeCheck(graph, checked) : { cost: null, reason: "there are no equations yet: collect first", depth: null, fidelity: null }],
-    poll: () => [{ job, revision }],
+    poll: () => [{ job, revision, measured }],
     cancel: () => { cancelled = true; return [{ cancelled: true }]; },
   };
   return ({ id, op, args, page }, answer) => {

@@ -97,16 +97,16 @@ export class Client {
   private poll(): void {
     if (this.asked || Date.now() - this.lastEvent < this.pollEvery) return;
     this.asked = true;
-    this.request<{ job: Job | null; revision: number }>("poll", {}, 10_000)
-      .then(({ result }) => this.polled(result.job, result.revision))
+    this.request<{ job: Job | null; revision: number; measured?: number }>("poll", {}, 10_000)
+      .then(({ result }) => this.polled(result))
       .catch(() => undefined) // a lost poll is asked again at the next tick
       .finally(() => (this.asked = false));
   }
 
-  private polled(job: Job | null, revision: number): void {
+  private polled({ job, revision, measured }: { job: Job | null; revision: number; measured?: number }): void {
     if (job) this.events.job(job);
     else this.watch(false);
-    this.events.changed({ revision, job } as KernelState);
+    this.events.changed({ revision, job, measured } as KernelState);
   }
 
   private receive(content: any, buffers: Bytes[]): void {

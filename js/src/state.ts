@@ -25,6 +25,7 @@ export class Session {
   unreachable = false;
   private readonly known: Known;
   private revision = -1;
+  private measured: number | undefined;
   by: By = "equations";
   /** Whether the graph shows the verdicts of the ranking. */
   verdictsOn = true;
@@ -206,6 +207,11 @@ export class Session {
     return this.known.ranking;
   }
 
+  /** Whether every convolution was ranked. */
+  get allRanked(): boolean {
+    return Boolean(this.ranking && this.graph?.layers.every(({ name, kind, isOutput }) => isOutput || kind !== "conv" || this.ranking!.first.has(name)));
+  }
+
   /** Judges the ranking anew. */
   judge(outcome: string, minEffect: number | null): void {
     this.known.askRanking(outcome, minEffect);
@@ -216,9 +222,9 @@ export class Session {
     this.events.emit("ranking");
   }
 
-  /** What ranking these layers would cost; null means every convolution. */
-  async planRanking(layers: string[] | null): Promise<RankPlan> {
-    return (await this.client.request<RankPlan>("rankPlan", { layers }, EFFECT_TIMEOUT)).result;
+  /** What ranking these layers would cost; null means every convolution, and all images. */
+  async planRanking(layers: string[] | null, precision: number | null): Promise<RankPlan> {
+    return (await this.client.request<RankPlan>("rankPlan", { layers, precision }, EFFECT_TIMEOUT)).result;
   }
 
   async heatmaps(): Promise<Heatmap[]> {
@@ -265,8 +271,8 @@ export class Session {
   }
 
   /** Silences every filter alone, and judges each. */
-  rank(layers: string[] | null): Promise<unknown> {
-    return this.start("rank", { layers });
+  rank(layers: string[] | null, precision: number | null): Promise<unknown> {
+    return this.start("rank", { layers, precision });
   }
 
   cancel(): Promise<unknown> {
@@ -340,10 +346,6 @@ export class Session {
     if (job.state === "cancelled" && job.kind !== "effect") this.note(`${TITLES[job.kind] ?? job.kind} was ${job.message || "cancelled"}`);
     if (job.kind === "prune" && job.state === "done") this.known.askCurve();
     if (job.kind === "check" && job.state === "done") this.known.askCheck();
-    if (job.kind === "rank" && job.state === "done") {
-      this.known.forgetEffects();
-      this.known.askRanking(null, null);
-    }
     if (job.kind === "local" && job.state === "done") this.askPrediction(false);
   }
 
@@ -357,6 +359,12 @@ export class Session {
       this.client.watch(this.running);
       this.events.emit("job");
       this.events.emit("state");
+    }
+    const measured = state.measured !== this.measured && this.measured !== undefined;
+    this.measured = state.measured;
+    if (measured) {
+      this.known.forgetEffects();
+      this.known.askRanking(null, null);
     }
     if (state.revision === this.revision) return;
     if (!full) return this.hello(); // a poll that saw a new revision: ask for the whole state

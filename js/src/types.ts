@@ -70,6 +70,8 @@ export interface KernelState {
   canCollect: boolean;
   job: Job | null;
   revision: number;
+  /** Rises whenever effects were measured. */
+  measured?: number;
   /** Name of the still picture that stands in for the display where there is no kernel. */
   still?: string;
 }
@@ -262,6 +264,8 @@ export interface RankPlan {
   layers: number;
   images: number | null;
   seconds: number | null;
+  /** If no filter is settled before all images are measured. */
+  mostSeconds: number | null;
   /** How many times the work of a loop of whole passes. */
   less: number;
   reason: string | null;

@@ -58,10 +58,10 @@ test("a ranking is there after its job, with the rule by effects asked anew", as
   const session = new Session(model);
   await wait(120);
   assert.equal(session.ranking, null);
-  assert.equal((await session.planRanking(["conv2"])).units, 16);
+  assert.equal((await session.planRanking(["conv2"], null)).units, 16);
   session.importance("conv2", "effect");
   await wait(40);
-  await session.rank(["conv2"]);
+  await session.rank(["conv2"], null);
   for (let k = 0; k < 60 && !session.ranking; k++) await wait(100);
   assert.deepEqual(session.ranking!.info.layers, ["conv2"]);
   session.importance("conv2", "effect");

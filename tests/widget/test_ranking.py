@@ -20,10 +20,20 @@ def test_the_plan_says_what_it_would_cost(page, demo):
     plan = page.ask("rankPlan").result
     assert (plan["units"], plan["layers"], plan["images"]) == (24, 2, demo.n_test)
     assert 0 < plan["seconds"] < 60
-    assert plan["less"] > 1
+    assert plan["less"] > 0
     assert plan["reason"] is None
     one = page.ask("rankPlan", layers=["conv2"]).result
     assert (one["units"], one["layers"]) == (16, 1)
+
+
+def test_it_may_stop_where_it_is_sure_enough(page):
+    plan = page.ask("rankPlan", precision=0.05).result
+    assert plan["seconds"] <= plan["mostSeconds"]
+    assert page.run("rank", precision=0.05)["state"] == "done"
+    answer = page.ask("ranking")
+    assert answer.result["ranking"]["how"] == "adaptive"
+    assert answer.arrays["images"].min() < answer.result["ranking"]["images"]
+    assert ((answer.arrays["high"] - answer.arrays["low"]) / 2).max() <= 0.05
 
 
 def test_nothing_is_ranked_at_first(page):
@@ -91,6 +101,29 @@ def test_the_rule_by_effects_is_there_once_it_is_ranked(page, widget):
     assert page.ask("unit", layer="conv2", unit=3).result["importance"]["effect"]["of"] == 16
     widget.rule = "effect"
     assert widget.rule == "effect"
+
+
+def test_what_python_measures_is_the_ranking_too(page, widget, demo):
+    page.ask("hello")
+    effects = widget.explainer.effects(["conv2"], loader=demo.test_loader, outcomes=("margin", "loss"))
+    widget.refresh()
+    changed = page.wait_for(lambda: page.events("changed"))[-1]["state"]
+    before = page.ask("hello").result
+    assert changed["measured"] == before["measured"] == 2
+    assert changed["revision"] == 1, "the graph and all else stay as they are"
+    about = page.ask("ranking").result["ranking"]
+    assert (about["outcome"], about["layers"], about["site"]) == ("margin", ["conv2"], "activation")
+    importance = page.ask("importance", rule="effect").arrays["importance"][8:24]
+    size = np.abs(effects.mean("conv2", "loss"))
+    assert importance == pytest.approx(size / size.sum(), abs=1e-5)
+
+
+def test_all_filters_ranked_is_the_explainers_rule_and_prunes(page, widget):
+    page.run("rank")
+    shown = page.ask("importance", rule="effect").arrays["importance"]
+    rule = widget.explainer.importance("effect")
+    assert shown[:24] == pytest.approx(np.concatenate([rule["conv1"], rule["conv2"]]), abs=1e-6)
+    assert page.run("prune", percents=[0.0, 50.0], rules=["effect"])["state"] == "done"
 
 
 @pytest.mark.parametrize(

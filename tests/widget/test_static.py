@@ -66,6 +66,21 @@ def test_picture_shows_what_is_zeroed(collected, widget):
     assert red(widget._repr_mimebundle_()[0]["text/html"]) > 20
 
 
+def test_summary_keeps_the_ranking(page, widget):
+    assert "silencing" not in widget._repr_mimebundle_()[0]["text/html"]
+    page.run("rank")
+    html = fallback.page(widget.backend, widget.choices, widget.layers)
+    assert not re.search(r"<(?!/?(div|p|b|img|table|tr|th|td)\b)", html)
+    table = widget.explainer.last_effects.ranking().table()
+    assert "on 500 images" in html
+    assert html.count("<td>conv") >= 15
+    assert html.index(f"<td>{table['question'].iloc[0]}</td>") < html.index(
+        f"<td>{table['question'].iloc[1]}</td>"
+    )
+    assert f"<td>{table['effect'].iloc[0]:+.4f}</td>" in html
+    assert "and 9 more" in html
+
+
 def test_html_survives_a_notebook_that_is_not_trusted(widget):
     html = fallback.page(widget.backend, widget.choices, widget.layers)
     assert not re.search(r"<(?!/?(div|p|b|img|table|tr|th|td)\b)", html)
@@ -126,6 +141,7 @@ def recorded(text: str) -> dict:
 
 
 def test_offline_page_answers_what_the_kernel_answers(collected, widget, tmp_path):
+    collected.run("rank")
     widget.ablated, widget.selected = {"conv2": [3]}, {"conv1": [1]}
     path = widget.to_html(tmp_path / "page.html")
     content = recorded(path.read_text(encoding="utf-8"))
@@ -144,6 +160,9 @@ def test_offline_page_answers_what_the_kernel_answers(collected, widget, tmp_pat
         '["equations"]': ("equations", {}),
         '["equation","conv2",3]': ("equation", {"layer": "conv2", "unit": 3}),
         '["checked"]': ("checked", {}),
+        '["ranking",null]': ("ranking", {}),
+        '["ranking","correct"]': ("ranking", {"outcome": "correct"}),
+        '["importance","effect"]': ("importance", {"rule": "effect"}),
         '["effect",[[["conv1",[5]]],"activation","0.00"]]': ("effect", {"ablated": {"conv1": [5]}}),
         '["heatmap",0,"conv2",null,null,"coefficient",[[["conv2",[3]]],"activation","0.00"]]': (
             "heatmap",

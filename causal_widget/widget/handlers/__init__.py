@@ -29,7 +29,7 @@ checked     images, draws                       cost of such a check; the last o
 rankPlan    layers?, precision?                 what silencing each of their filters alone would cost
 rank        layers?, precision?                 job: does it; between two steps of it effects are answered
 ranking     outcome?, minEffect?                the last finished one, judged; float32 columns, uint8 verdict
-poll                                            job, revision
+poll                                            job, revision, measured: rises with newer effects
 cancel                                          cancelled: whether there was anything
 ==========  ==================================  =====================================================
 

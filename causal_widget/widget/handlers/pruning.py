@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.pruning import PruningCurve
 from causal_widget.widget.protocol import Reply
-from causal_widget.widget.store import EFFECT, SHOWN_RULES
+from causal_widget.widget.store import SHOWN_RULES
 from causal_widget.widget.worker import Task
 
 if TYPE_CHECKING:
     from causal_widget.widget.backend import Backend
 
 MAX_REPEATS = 1000
-PRUNED_BY = (*(rule for rule in SHOWN_RULES if rule != EFFECT), "random")
+PRUNED_BY = (*SHOWN_RULES, "random")
 
 
 def check_prune(backend: Backend, args: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 from causal_widget.effects import EffectPlan, Effects, plan_effects
 from causal_widget.effects.statistics import VERDICTS
 from causal_widget.errors import ArgumentError
-from causal_widget.interventions import Zero
+from causal_widget.interventions import UnitEdit, Zero
 from causal_widget.widget.protocol import Reply
 from causal_widget.widget.worker import Task
 
@@ -34,20 +33,6 @@ COLUMNS = {
     "needed": "needed",
 }
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """The last finished ranking, and at which site filters were silenced for it.
-
-    Attributes
-    ----------
-    effects : Effects
-    site : str
-    """
-
-    effects: Effects
-    site: str
 
 
 def check_rank(backend: Backend, args: Mapping[str, Any]) -> None:
@@ -81,7 +66,8 @@ def rank_plan(backend: Backend, task: Task) -> Reply:
             "layers": len(task.request.args["layers"] or backend.explainer.graph.hidden_conv_layers),
             "images": plan.n_images,
             "seconds": seconds,
-            "less": plan.loop_forwards / plan.forwards,
+            "mostSeconds": None if seconds is None else plan.most_seconds,
+            "less": plan.loop_forwards / plan.most_forwards,
             "reason": next(iter(plan.reasons.values()), None),
             "site": task.choices.site,
         }
@@ -92,8 +78,7 @@ def rank(backend: Backend, task: Task) -> Reply:
     """Silence every filter alone; the last finished ranking stays until a newer one is there."""
     plan = _plan(backend, task)
     effects = plan.run(progress=backend.progress(task))
-    backend.ranked = Ranked(effects, task.choices.site)
-    backend.store.take_effects(effects)
+    backend.explainer.last_effects = effects
     return Reply({"message": f"{effects.n_units:,} filters on {effects.n:,} images"})
 
 
@@ -112,6 +97,7 @@ def _plan(backend: Backend, task: Task) -> EffectPlan:
             intervention=Zero(),
             site=choices.site,
             outcomes=_outcomes(backend),
+            precision=args["precision"],
             graph=explainer.graph,
             device=explainer.device,
         )
@@ -125,16 +111,16 @@ def _outcomes(backend: Backend) -> tuple[str, ...]:
 
 def ranking(backend: Backend, task: Task) -> Reply:
     """Judge the last finished ranking by one outcome and a least effect that matters."""
-    ranked, args = backend.ranked, task.request.args
-    if ranked is None:
+    effects, args = backend.store.effects, task.request.args
+    if effects is None:
         return Reply({"ranking": None})
-    effects = ranked.effects
+    layers = list(effects.units)
     outcome = effects.columns[0 if args["outcome"] is None else effects.column(args["outcome"])]
     if args["minEffect"] is not None and args["minEffect"] < 0:
         raise ArgumentError(f"the least effect must be 0 or more, got {args['minEffect']:g}")
-    usual, layers = _usual(effects, outcome), list(effects.units)
+    usual = float(effects.verdicts().min_effect[0, effects.column(outcome)])
     least = usual if args["minEffect"] is None else args["minEffect"]
-    table = _table(effects, outcome, least)
+    table = judged(effects, outcome, least)
     about = {
         "outcome": outcome,
         "outcomes": [{"name": one.name, "worse": one.worse} for one in effects.outcomes],
@@ -142,11 +128,24 @@ def ranking(backend: Backend, task: Task) -> Reply:
         "defaultMinEffect": usual,
         "layers": layers,
         "images": effects.n,
+        "how": effects.how,
         "seconds": effects.seconds,
-        "site": ranked.site,
+        "site": site_of(effects),
         "verdicts": VERDICTS,
     }
     return Reply({"ranking": about}, _arrays(table, layers))
+
+
+def site_of(effects: Effects) -> str:
+    """Give the site at which units were changed."""
+    edit = effects.asked[0].edit
+    return edit.site if isinstance(edit, UnitEdit) else ""
+
+
+def judged(effects: Effects, outcome: str, least: float | None = None) -> pd.DataFrame:
+    """Give the table's rows of one outcome, with verdicts by a least effect; None: the usual one."""
+    table = effects.table(min_effect=None if least is None else {outcome: least})
+    return table[(table["outcome"] == outcome) & table["unit"].notna()]
 
 
 def _arrays(table: pd.DataFrame, layers: list[str]) -> tuple[tuple[str, Array], ...]:
@@ -158,21 +157,3 @@ def _arrays(table: pd.DataFrame, layers: list[str]) -> tuple[tuple[str, Array], 
     }
     arrays = [(name, np.asarray(values, dtype=np.float32)) for name, values in numbers.items()]
     return (*arrays, ("verdict", np.asarray(table["verdict"].map(kinds), dtype=np.uint8)))
-
-
-def _usual(effects: Effects, outcome: str) -> float:
-    return 0.01
-
-
-def _table(effects: Effects, outcome: str, least: float) -> pd.DataFrame:
-    from causal_widget.effects.statistics import verdicts
-
-    k = effects.column(outcome)
-    moments = effects.all
-    one = type(moments)(moments.n[:, k], moments.mean[:, k], moments.squares[:, k])
-    found = verdicts(one, worse=effects.outcomes[k].worse, min_effect=least)
-    table = effects.table()
-    table = table[table["outcome"] == outcome].reset_index(drop=True)
-    return table.assign(
-        **{"p": found.p, "corrected p": found.corrected, "verdict": found.verdict, "needed": found.needed}
-    )

@@ -1,12 +1,12 @@
 // Pruning curves: choose rules and range, run, and read accuracy over the share of filters removed.
 import { h, text, uid } from "../dom";
 import { count } from "../format";
-import { RULES } from "../rules";
+import { EFFECT, RULES } from "../rules";
 import type { Scope } from "../scope";
 import { curveChart } from "./chart";
 import { jobText, progressBar } from "./header";
 
-const CHOICES: [name: string, label: string][] = [...RULES.map(([name, label]): [string, string] => [name, label]), ["random", "random"]];
+const CHOICES: [name: string, label: string][] = [...[...RULES, EFFECT].map(([name, label]): [string, string] => [name, label]), ["random", "random"]];
 const DEFAULT = new Set(["coefficient", "standardised", "l1", "random"]);
 const NEEDS_COLLECT = new Set(["coefficient", "standardised", "variance", "response"]);
 
@@ -54,9 +54,10 @@ export function pruning(scope: Scope): HTMLElement {
     const { running, kernel } = session;
     const job = running && session.job?.kind === "prune" ? session.job : null;
     for (const { name, box, element } of boxes) {
-      box.disabled = NEEDS_COLLECT.has(name) && !kernel?.collected;
+      const unranked = name === "effect" && !session.allRanked;
+      box.disabled = unranked || (NEEDS_COLLECT.has(name) && !kernel?.collected);
       element.classList.toggle("cw-off", box.disabled);
-      element.title = box.disabled ? "needs Collect first" : "";
+      element.title = unranked ? "rank everything first" : box.disabled ? "needs Collect first" : "";
     }
     run.disabled = asked || running || !kernel || !kernel.hasLabels || !chosen().length;
     run.title = kernel && !kernel.hasLabels ? "Pruning curves need labelled images" : "";
@@ -66,7 +67,7 @@ export function pruning(scope: Scope): HTMLElement {
     text(status, job ? jobText(job) : asked ? "Starting …" : kernel && !kernel.hasLabels ? "Needs labelled images" : session.curve ? `Measured on ${count(session.curve.n)} images` : "");
   }
 
-  scope.on(["state", "job"], update);
+  scope.on(["state", "job", "ranking"], update);
   scope.on("curve", () => {
     const { curve } = session;
     update();

@@ -1,5 +1,5 @@
 // Every filter silenced alone: what that would cost, the job, and the table of effects with their verdicts.
-import { h, options, text, uid } from "../dom";
+import { h, option, options, text, uid } from "../dom";
 import { count, duration, number, plural } from "../format";
 import { OUTCOMES, SIGNS, siteLabel } from "../rules";
 import type { Ranking } from "../records";
@@ -20,10 +20,15 @@ const HEADS: Record<Key, [label: string, title: string]> = {
   images: ["images", "on which the effect was measured"],
 };
 
+/** On every image, or on as many as it takes to know each effect on the loss so well. */
+const HOW = [["", "on every image"], ["0.01", "until ± 0.01"], ["0.003", "until ± 0.003"]];
+
 const of = (job: Job | null) => (job?.kind === "rank" ? job : null);
 
-function told({ units, layers, images, seconds, less, reason, site }: RankPlan): string {
-  const cost = seconds === null ? "" : `: about ${duration(Math.max(1, seconds))}, ${less < 10 ? less.toFixed(1) : count(less)}× less work than a loop of whole passes`;
+function told({ units, layers, images, seconds, mostSeconds, less, reason, site }: RankPlan): string {
+  const time = (s: number) => duration(Math.max(1, Math.round(s)));
+  const until = seconds !== null && mostSeconds !== null && time(mostSeconds) !== time(seconds) ? ` to ${time(mostSeconds)}` : "";
+  const cost = seconds === null ? "" : `: about ${time(seconds)}${until}${less < 1.2 ? "" : `, ${less < 10 ? less.toFixed(1) : count(less)}× less work than a loop of whole passes`}`;
   return `${plural(units, "filter")} of ${plural(layers, "layer")}, each silenced alone at the ${siteLabel(site)}, on ${plural(images ?? 0, "image")}${cost}.${reason ? ` Whole passes, because ${reason}.` : ""}`;
 }
 
@@ -37,6 +42,8 @@ export function ranking(scope: Scope): HTMLElement {
 
   const here = h("button", { type: "button", test: "cw-rank-layer", onclick: () => void ask([layer()!]) }, "Rank this layer");
   const all = h("button", { type: "button", test: "cw-rank-all", onclick: () => void ask(null) }, "Rank everything");
+  const how = h("select", { test: "cw-rank-how", "aria-label": "On how many images", onchange: () => plan && void ask(plan.layers) }, ...HOW.map(([value, label]) => option(value, label)));
+  const precision = () => (how.value ? Number(how.value) : null);
   const said = h("p", { class: "cw-sub cw-rank-said", test: "cw-rank-plan", role: "status" });
   const run = h("button", { class: "cw-primary", type: "button", test: "cw-rank-run", onclick: () => start() }, "Run");
   const drop = h("button", { type: "button", test: "cw-rank-drop", onclick: () => { plan = null; update(); all.focus(); } }, "Not now");
@@ -69,7 +76,7 @@ export function ranking(scope: Scope): HTMLElement {
     const mine = (plan = { layers, plan: null as RankPlan | null });
     update();
     try {
-      mine.plan = await session.planRanking(layers);
+      mine.plan = await session.planRanking(layers, precision());
     } catch (error) {
       if (plan === mine) plan = null;
       session.fail(error, "Ranking");
@@ -81,7 +88,7 @@ export function ranking(scope: Scope): HTMLElement {
   function start(): void {
     const layers = plan!.layers;
     plan = null;
-    void session.rank(layers);
+    void session.rank(layers, precision());
     update();
   }
 
@@ -102,6 +109,8 @@ export function ranking(scope: Scope): HTMLElement {
     all.disabled = !able || plan !== null;
     run.hidden = drop.hidden = !plan?.plan;
     cancel.hidden = !job;
+    how.hidden = Boolean(job);
+    how.disabled = !able;
     bar.show(job);
     text(status, job ? jobText(job).replace(/^[^:]*: /, "") : "");
     text(said, job ? "Ranking. Filters can be switched meanwhile." : plan ? (plan.plan ? told(plan.plan) : "Measuring what it would cost …") : ended?.state === "cancelled" ? "Cancelled. Run again with the same images, it goes on where it stopped." : ended?.state === "failed" ? `It failed: ${ended.message}` : summary());
@@ -184,5 +193,5 @@ export function ranking(scope: Scope): HTMLElement {
     update();
   });
   return h("div", { class: "cw-ranking" },
-    h("div", { class: "cw-row cw-rank-row" }, here, all, run, drop, cancel, status), bar.element, said, empty, result);
+    h("div", { class: "cw-row cw-rank-row" }, here, all, run, drop, how, cancel, status), bar.element, said, empty, result);
 }
