@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,6 +133,19 @@ class Effects(MeasuredEffects):
     def plot(self, by: str | None = None, top: int = 30) -> Figure:
         """Show the first edits of a ranking; see `ranking`."""
         return self.ranking(by).plot(top)
+
+    def save(self, path: str | Path) -> Path:
+        """Save to one safetensors file; see `causal_widget.effects.saving.save`."""
+        from causal_widget.effects.saving import save
+
+        return save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Effects:
+        """Load what `save` wrote; see `causal_widget.effects.saving.load`."""
+        from causal_widget.effects.saving import load
+
+        return load(path)
 
     def __repr__(self) -> str:
         share = self.ran / max(len(self.asked) * self.n, 1)

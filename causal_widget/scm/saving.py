@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
 from torch import nn
 
-from causal_widget._version import __version__
 from causal_widget.errors import ArgumentError, DataError, UnsupportedModelError
+from causal_widget.files import Arrays, Codec, Record, read_record, write_record
 from causal_widget.graph import FilterGraph, Layer, Step, Wiring, trace
 from causal_widget.guard import bare, floating_type
 from causal_widget.responses import Reading, Source, get_transform
@@ -39,7 +33,6 @@ from causal_widget.responses.transforms import (
     SpatialVariance,
     Transform,
 )
-from causal_widget.scm.codec import Arrays, Codec
 from causal_widget.scm.equations import LayerEquations
 from causal_widget.scm.estimators.functions import Constant, Linear, Logistic, Network
 from causal_widget.scm.learned import Group, LearnedEquations
@@ -51,6 +44,7 @@ __all__ = ["FORMAT", "VERSION", "attach", "fingerprint", "load", "save"]
 
 FORMAT = "causal_widget structural causal model"
 VERSION = "1"
+RECORD = Record(FORMAT, VERSION, "model", "StructuralCausalModel.save")
 TRANSFORMS = (Binary, Frobenius, Grid, Maximum, Mean, Parts, SpatialVariance)
 CODEC = Codec.of(
     (
@@ -89,17 +83,9 @@ def save(model: StructuralCausalModel, path: str | Path) -> Path:
         for one in fields(model)
         if one.init and one.name not in APART
     }
-    text = json.dumps(kept, separators=(",", ":"))
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "written_by": f"causal_widget {__version__}",
-        "graph": fingerprint(model.graph),
-        "checksum": _checksum(text, arrays),
-        "model": text,
-    }
     target = Path(path)
-    _write(target, to_bytes(arrays, header))
+    text = json.dumps(kept, separators=(",", ":"))
+    write_record(RECORD, target, text, arrays, {"graph": fingerprint(model.graph)})
     return target
 
 
@@ -107,20 +93,6 @@ def _plain(model: StructuralCausalModel, name: str) -> object:
     """Give a field's value; a transform that is the user's own function is left out."""
     value = getattr(model, name)
     return None if name == "phi" and not isinstance(value, TRANSFORMS) else value
-
-
-def _write(target: Path, content: bytes) -> None:
-    """Write beside the target first, so that no half-written file has its name."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def load(path: str | Path, model: nn.Module | None = None, loader: Any = None) -> StructuralCausalModel:
@@ -144,8 +116,6 @@ def load(path: str | Path, model: nn.Module | None = None, loader: Any = None) -
     from causal_widget.scm.model import StructuralCausalModel
 
     header, arrays = _read(Path(path))
-    if header.get("checksum") != _checksum(header.get("model", ""), arrays):
-        raise DataError(f'"{path}" is damaged: its checksum is not that of its content; save it again')
     tree = json.loads(header["model"])
     known = {one.name for one in fields(StructuralCausalModel) if one.init and one.name not in APART}
     if set(tree) != known:
@@ -158,39 +128,7 @@ def load(path: str | Path, model: nn.Module | None = None, loader: Any = None) -
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Read header and arrays of a file, and check that it is one of ours."""
-    try:
-        with safe_open(path, framework="np") as file:
-            header = dict(file.metadata() or {})
-            _check_header(path, header)
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise DataError(
-            f'"{path}" is no safetensors file, or is damaged or cut short ({error}); expected one that '
-            "StructuralCausalModel.save wrote"
-        ) from error
-    return header, arrays
-
-
-def _check_header(path: Path, header: Mapping[str, str]) -> None:
-    if header.get("format") != FORMAT:
-        found = header.get("format")
-        what = "another safetensors file" if found is None else f'of the format "{found}"'
-        raise DataError(f'"{path}" is {what}; expected the format "{FORMAT}"')
-    if header.get("version") != VERSION:
-        raise DataError(
-            f'"{path}" is of version {header.get("version")} (written by {header.get("written_by")}); '
-            f"this is causal_widget {__version__}, which reads version {VERSION}"
-        )
-
-
-def _checksum(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Give SHA-256 over the JSON and every array's name, type, shape and bytes."""
-    digest = hashlib.sha256(text.encode())
-    for key in sorted(arrays):
-        one = np.ascontiguousarray(arrays[key])
-        digest.update(f"{key} {one.dtype.str} {one.shape}".encode())
-        digest.update(one.tobytes())
-    return digest.hexdigest()
+    return read_record(RECORD, path)
 
 
 def fingerprint(graph: FilterGraph) -> str:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "causal_widget"
 # README, "Architecture". A room may import from rooms of a lower floor and from itself.
 FLOORS = [
     {"_version", "errors"},
-    {"jobs", "guard", "devices", "plots", "samples"},
+    {"jobs", "guard", "devices", "files", "plots", "samples"},
     {"graph"},
     {"responses", "interventions"},
     {"scm", "effects"},

@@ -12,9 +12,10 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from causal_widget.errors import ArgumentError, DataError, OrderError
+from causal_widget.files import checksum
 from causal_widget.responses import collect
 from causal_widget.scm import StructuralCausalModel, fit
-from causal_widget.scm.saving import FORMAT, _checksum, _read, fingerprint
+from causal_widget.scm.saving import FORMAT, _read, fingerprint
 from tests.responses.networks import batches_of, images, plain, residual
 from tests.scm import linear_network as linear
 
@@ -150,7 +151,7 @@ def test_a_file_that_names_an_unknown_class_makes_nothing(saved):
     """Even with a checksum that is right, only known classes are made."""
     header, arrays = _read(saved)
     header["model"] = header["model"].replace('"is":"LayerEquations"', '"is":"Popen"', 1)
-    header["checksum"] = _checksum(header["model"], arrays)
+    header["checksum"] = checksum(header["model"], arrays)
     save_file(arrays, saved, header)
     with pytest.raises(DataError, match="'Popen'; expected one of"):
         StructuralCausalModel.load(saved)
