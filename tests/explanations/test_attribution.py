@@ -91,6 +91,35 @@ def test_eq_3_is_a_plain_correlation(name: str) -> None:
             )
 
 
+class Flattened(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc1, self.fc2 = nn.Conv2d(3, 4, 3, stride=2), nn.Linear(4 * 25, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(torch.relu(self.fc1(torch.relu(self.conv(x)).flatten(1))))
+
+
+def test_a_linear_layer_behind_flattened_maps_says_what_each_position_adds() -> None:
+    model, x = seeded(Flattened).double(), images(2).double()
+    found = attribute(model, x, "fc1", [5, 2], parents={"conv": [1, 3]})
+    with torch.no_grad():
+        maps = torch.relu(model.conv(x)).numpy()
+    weight = model.fc1.weight.detach().numpy().reshape(6, 4, 5, 5)
+    for place, unit in enumerate((2, 5)):
+        expected = (weight[unit, [1, 3]] * maps[:, [1, 3]]).sum(axis=1) / 2
+        np.testing.assert_allclose(found.responses[:, place], expected, atol=1e-12)
+    assert found.n_parents.tolist() == [2, 2]
+    rows = found.field.rows
+    assert (rows.offset, rows.stride, rows.size) == (1, 2, 3), "where the convolution looks"
+    everything = attribute(model, x, "fc1")
+    with torch.no_grad():
+        out = model.fc1(torch.relu(model.conv(x)).flatten(1)) - model.fc1.bias
+    np.testing.assert_allclose(everything.responses.sum(axis=(2, 3)), out.numpy() / 4, atol=1e-12)
+    with pytest.raises(ArgumentError, match="each of its 6 features is read from the same pixels"):
+        attribute(model, x, "fc2")
+
+
 def test_a_flipped_kernel_is_another_map() -> None:
     model, x = seeded(Lopsided).double(), images(1).double()
     found = attribute(model, x, "conv2", [0]).responses
@@ -224,7 +253,7 @@ def test_it_says_and_draws_itself() -> None:
 @pytest.mark.parametrize(
     ("layer", "options", "x", "error", "says"),
     [
-        ("fc", {}, images(2), ArgumentError, "no maps"),
+        ("fc", {}, images(2), ArgumentError, "no maps: each of its 8 features"),
         ("conv3", {}, images(2), UnknownNameError, "Did you mean"),
         ("conv2", {"units": [8]}, images(2), UnknownNameError, "unit 8"),
         ("conv2", {"units": [1, 1]}, images(2), ArgumentError, "once each"),

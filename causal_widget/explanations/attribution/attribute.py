@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,20 @@ from torch import Tensor, nn
 from causal_widget.effects import in_halves, sizes_said
 from causal_widget.errors import ArgumentError, DataError, NonFiniteError
 from causal_widget.explanations.attribution.choice import ClassUnits, chosen_parents, chosen_units
-from causal_widget.explanations.attribution.receptive_field import receptive_fields
+from causal_widget.explanations.attribution.receptive_field import (
+    ReceptiveField,
+    feature_places,
+    receptive_fields,
+)
 from causal_widget.explanations.attribution.result import Attribution
-from causal_widget.explanations.attribution.signals import channels_carrying, responses
+from causal_widget.explanations.attribution.signals import channels_carrying, flat_responses, responses
 from causal_widget.graph import FilterGraph, Layer, trace
 from causal_widget.graph.calls import call_name, on_calls
 from causal_widget.guard import bare, floating_type, guarded
 
 __all__ = ["attribute"]
+
+Respond = Callable[[Tensor], tuple[Tensor, np.ndarray]]
 
 
 def attribute(
@@ -47,7 +54,8 @@ def attribute(
     images : Tensor, shape (image, channel, height, width)
         As the network takes them; a single image without the first axis will do.
     layer : str or int
-        A layer with maps.
+        A layer with maps, or a linear layer that reads flattened maps (then the map holds what each position
+        adds to the response).
     units : optional
         None: all units of the layer. A sequence of numbers; or a mapping of unit to signed weight, or a table
         with columns "unit" and "effect", whose weights count in `Attribution.aggregate`. Or a class's
@@ -78,34 +86,44 @@ def attribute(
     network = bare(model)
     traced = graph if graph is not None else trace(network, batch[:1])
     chosen = traced.layer(layer)
-    if len(chosen.shape) != 3:
+    if len(chosen.shape) not in (1, 3) or chosen.kind == "output":
         raise ArgumentError(f'layer "{chosen.name}" has no maps: its units have no place in the image')
     choice = chosen_units(traced, chosen, units)
     by_graph = parents is None and isinstance(units, ClassUnits)
     kept = chosen_parents(traced, chosen, units if by_graph else parents, strongest)
     channels = channels_carrying(traced, chosen, kept)
     with sizes_said(traced, batch, "the images are"):
-        field = receptive_fields(network, traced, batch, [chosen.name])[chosen.name]
-        maps, counts = _run(network, traced, chosen, batch, choice.units, channels, device)
+        field, respond = _response(network, traced, chosen, batch, choice.units, channels)
+        maps, counts = _run(network, chosen, batch, respond, device)
     weights = None if isinstance(units, ClassUnits) or choice.weights is None else np.array(choice.weights)
     return Attribution(chosen.name, choice.units, weights, counts, maps, field)
 
 
-def _run(
+def _response(
     network: nn.Module,
     graph: FilterGraph,
     layer: Layer,
     batch: Tensor,
     units: tuple[int, ...],
     channels: np.ndarray,
-    device: torch.device | None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[ReceptiveField, Respond]:
+    """Give where the layer's maps look, and what makes them of its input."""
     module = network.get_submodule(layer.module)
+    if isinstance(module, nn.Linear) and len(layer.shape) == 1:
+        field, row, column = feature_places(network, layer, batch)
+        return field, lambda given: flat_responses(module, layer, given, units, channels, row, column)
+    field = receptive_fields(network, graph, batch, [layer.name])[layer.name]
+    return field, lambda given: responses(module, layer, given, units, channels)
+
+
+def _run(
+    network: nn.Module, layer: Layer, batch: Tensor, respond: Respond, device: torch.device | None
+) -> tuple[np.ndarray, np.ndarray]:
     seen: list[tuple[Tensor, np.ndarray]] = []
 
     def before(path: str, call: int, given: Tensor) -> None:
         if call_name(path, call) == layer.name:
-            seen.append(responses(module, layer, given, units, channels))
+            seen.append(respond(given))
 
     def run(part: Tensor) -> Tensor:
         seen.clear()

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from causal_widget.errors import ArgumentError, UnsupportedModelError
 from causal_widget.explanations.attribution.hulls import LIMIT, REACH, Hulls, image_labels, unpacked
 from causal_widget.explanations.attribution.window_rules import WINDOWS
-from causal_widget.graph import FilterGraph, as_maps
+from causal_widget.graph import FilterGraph, Layer, as_maps
 from causal_widget.graph.calls import call_name, on_calls
 from causal_widget.graph.flow import Flow
 from causal_widget.guard import bare, floating_type, guarded
 
-__all__ = ["Axis", "ReceptiveField", "receptive_fields"]
+__all__ = ["Axis", "ReceptiveField", "feature_places", "receptive_fields"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -135,26 +135,77 @@ def receptive_fields(
     if layers is not None and bare_of_maps:
         raise ArgumentError(f'layer "{bare_of_maps[0]}" has no maps: its units have no place in the image')
     height, width = (int(side) for side in images.shape[-2:])
-    if max(height, width) > LIMIT:
-        raise ArgumentError(f"images of at most {LIMIT} pixels a side, got {height} x {width}")
     found: dict[str, ReceptiveField] = {}
-    flow = _Flow()
 
-    def after(path: str, call: int, output: Tensor) -> None:
-        layer = mapped.get(call_name(path, call))
-        if layer is not None:
-            parts = unpacked(as_maps(layer, flow.shadow.read(output)))
-            found[layer.name] = _field(layer.name, parts, height, width)
+    def after(name: str, labels: Tensor) -> None:
+        if name in mapped:
+            parts = unpacked(as_maps(mapped[name], labels))
+            found[name] = _field(name, parts.amin((1, 2)), height, width)
 
-    network = bare(model)
+    _followed(model, images, None, after)
+    return found
+
+
+def feature_places(
+    model: nn.Module, layer: Layer, images: Tensor
+) -> tuple[ReceptiveField, Int64[np.ndarray, " feature"], Int64[np.ndarray, " feature"]]:
+    """Find where each feature that a linear layer reads comes from, as maps that were flattened do.
+
+    Returns
+    -------
+    ReceptiveField, int array (feature,), int array (feature,)
+        The grid of the features' windows, and each feature's row and column in it.
+
+    Raises
+    ------
+    ArgumentError
+        If all features come from the same window: then none has a place of its own.
+    UnsupportedModelError
+        As for `receptive_fields`.
+    """
+    height, width = (int(side) for side in images.shape[-2:])
+    seen: list[Tensor] = []
+
+    def before(name: str, labels: Tensor) -> None:
+        if name == layer.name:
+            seen.append(unpacked(labels.reshape(-1)))
+
+    _followed(model, images, before, None)
+    top, bottom, left, right = seen[0].numpy() * np.array([[1], [-1], [1], [-1]])
+    rows, row = np.unique(np.stack([top, bottom]), axis=1, return_inverse=True)
+    columns, column = np.unique(np.stack([left, right]), axis=1, return_inverse=True)
+    if rows.shape[1] == columns.shape[1] == 1:
+        raise ArgumentError(
+            f'layer "{layer.name}" has no maps: each of its {len(row)} features is read from the same pixels'
+        )
+    field = ReceptiveField(layer.name, Axis(rows[0], rows[1], height), Axis(columns[0], columns[1], width))
+    return field, row.reshape(-1), column.reshape(-1)
+
+
+Told = Callable[[str, Tensor], None]
+
+
+def _followed(model: nn.Module, images: Tensor, before: Told | None, after: Told | None) -> None:
+    """Run the network on one image, and tell the rectangles of layers' inputs and outputs."""
+    if max(images.shape[-2:]) > LIMIT:
+        raise ArgumentError(f"images must have at most {LIMIT} pixels a side, got {tuple(images.shape[-2:])}")
+    flow, network = _Flow(), bare(model)
+
+    def enter(path: str, call: int, given: Tensor) -> None:
+        if before is not None:
+            before(call_name(path, call), flow.shadow.read(given))
+
+    def leave(path: str, call: int, output: Tensor) -> None:
+        if after is not None:
+            after(call_name(path, call), flow.shadow.read(output))
+
     with guarded(network) as guard:
         image = images[:1].detach().to(guard.device, floating_type(network))
         # A copy, for the rectangles are kept beside the memory, which would hold the other images too.
         image = image.clone()
         flow.shadow.write(image, image_labels(tuple(image.shape)))
-        with flow, on_calls(network, None, after):
+        with flow, on_calls(network, enter, leave):
             network(image)
-    return found
 
 
 class _Flow(Flow):
@@ -197,8 +248,8 @@ def _is_gate(tensor: Tensor, out: Tensor) -> bool:
     return tensor.ndim <= out.ndim and sum(spread) > 1
 
 
-def _field(name: str, parts: Tensor, height: int, width: int) -> ReceptiveField:
-    merged = parts.amin((1, 2))  # over the image and the units: (4, h, w)
+def _field(name: str, merged: Tensor, height: int, width: int) -> ReceptiveField:
+    """Give the field of windows (4, h, w), which are those of all units together."""
     if int(merged.max()) > 2 * LIMIT:
         raise UnsupportedModelError(f'layer "{name}" has positions that do not come from the image')
     if int(merged.min()) <= -REACH:

@@ -13,7 +13,7 @@ from causal_widget.errors import ArgumentError
 from causal_widget.graph import FilterGraph, Layer, as_maps
 from causal_widget.interventions.layer_part import channels_in, check_plain, part
 
-__all__ = ["channels_carrying", "responses"]
+__all__ = ["channels_carrying", "flat_responses", "responses"]
 
 Channels = Int64[np.ndarray, " channel"]
 
@@ -93,3 +93,39 @@ def responses(
     shape = next((m.shape for m in found if m is not None), (len(given), *layer.shape[-2:]))
     silent = torch.zeros(shape, dtype=torch.float64)
     return torch.stack([silent if m is None else m for m in found], dim=1), counts
+
+
+def flat_responses(
+    module: nn.Linear,
+    layer: Layer,
+    given: Float[Tensor, "image feature"],
+    units: Sequence[int],
+    features: Channels,
+    row: Int64[np.ndarray, " feature"],
+    column: Int64[np.ndarray, " feature"],
+) -> tuple[Float64[Tensor, "image unit h w"], Int64[np.ndarray, " unit"]]:
+    """Give eq. (3) of a linear layer that reads flattened maps, before it is summed over the positions.
+
+    ``s_i = (1 / J) sum over positions p and parents j of w_ji(p) a_j(p)``: the map holds the terms of each
+    position, and its sum is s_i. J is the number of chosen features a position.
+
+    Parameters
+    ----------
+    module, layer, given, units
+        As for `responses`.
+    features : int array
+        Input features taken as parents.
+    row, column : int arrays, shape (feature,)
+        Where each of the layer's features lies, from `feature_places`.
+    """
+    check_plain(layer.name, module)
+    h, w = int(row.max()) + 1, int(column.max()) + 1
+    chosen = torch.as_tensor(features, device=given.device)
+    weight = module.weight[torch.as_tensor(list(units), device=given.device)][:, chosen].double()
+    terms = given[:, None, chosen].double() * weight
+    maps = torch.zeros(*terms.shape[:2], h * w, dtype=torch.float64, device=given.device)
+    place = torch.as_tensor(row[features] * w + column[features], device=given.device)
+    maps.index_add_(2, place, terms)
+    n_parents = max(1, round(len(features) / (h * w)))
+    found = (maps / n_parents).reshape(*terms.shape[:2], h, w).detach().cpu()
+    return found, np.full(len(units), n_parents, dtype=np.int64)
