@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
 
+from causal_widget.effects.evidence import ExactEvidence
 from causal_widget.effects.measured import MeasuredEffects
 from causal_widget.effects.ranking import EffectRanking
-from causal_widget.effects.statistics import Verdicts, verdicts
+from causal_widget.effects.statistics import (
+    Estimate,
+    Stability,
+    Verdicts,
+    agreement,
+    stability_of_draws,
+    verdicts,
+)
+from causal_widget.effects.statistics.checks import check_whole
 from causal_widget.effects.statistics.ranks import scores_of
 from causal_widget.effects.tables import effects_table
+from causal_widget.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,6 +145,77 @@ class Effects(MeasuredEffects):
     def plot(self, by: str | None = None, top: int = 30) -> Figure:
         """Show the first edits of a ranking; see `ranking`."""
         return self.ranking(by).plot(top)
+
+    def stability(
+        self,
+        by: str | None = None,
+        top: int = 10,
+        *,
+        level: float = 0.95,
+        population: int | str | None = "run",
+        draws: int = 1000,
+    ) -> Stability:
+        """Ask how sure each place of a ranking is: rank intervals, and how many of the first stay.
+
+        An exact sweep has drawn its images again while it ran (Poisson bootstrap, the same images for all
+        questions). Where exact effects are on some images, draws are normal by the standard errors and
+        independent, so that edits that move together look less sure of their order than they are.
+
+        Parameters
+        ----------
+        by : str, optional
+            As for `ranking`.
+        top : int
+            Places that matter; no more than there are questions.
+        level : float
+            Of the rank intervals.
+        population
+            As for `estimate`.
+        draws : int
+            Where they are normal.
+
+        Raises
+        ------
+        DataError
+            If there are too few images to draw again.
+        """
+        column, order = self.measured.order(by)
+        found = self.estimate(population).take(column)
+        drawn = self._drawn(column, found, draws)
+        return stability_of_draws(
+            found.mean, drawn, top=min(top, len(self.asked)), by=order, level=level,
+            names=[one.name for one in self.asked],
+        )  # fmt: skip
+
+    def _drawn(self, column: int, found: Estimate, draws: int) -> Float64[np.ndarray, "draw question"]:
+        exact = [one for one in self.evidence.values() if isinstance(one, ExactEvidence)]
+        if len(exact) == len(self.evidence):
+            drawn = np.concatenate([self._exact(name).draws()[:, :, column] for name in self._layers], axis=1)
+            if self.n < 2 or not len(drawn):
+                raise DataError(f"a bootstrap needs 2 images or more, and draws, got {self.n} images")
+            left = np.sqrt(np.maximum(1 - found.n / found.frame, 0.0))
+            return np.asarray(found.mean + left * (drawn - found.mean))
+        if not np.isfinite(found.se).all():
+            raise DataError("there are too few exact effects to say how sure a ranking is")
+        noise = np.random.default_rng(self.seed).normal(size=(check_whole(draws, "draws", 1), len(found.se)))
+        return np.asarray(found.mean + found.se * noise)
+
+    @property
+    def _layers(self) -> list[str]:
+        return list(self.questions.groups)
+
+    def _exact(self, layer: str) -> ExactEvidence:
+        found = self.evidence[layer]
+        assert isinstance(found, ExactEvidence)
+        return found
+
+    def halves(self, by: str | None = None, top: int = 10) -> pd.DataFrame:
+        """Compare the rankings of the two parts of the images: rank correlation and overlap of the first."""
+        column, order = self.measured.order(by)
+        both: dict[object, ArrayLike] = {
+            half: self.estimate(half=half).mean[:, column] for half in ("choosing", "judging")
+        }
+        return agreement(both, top=min(top, len(self.asked)), by=order)
 
     def save(self, path: str | Path) -> Path:
         """Save to one safetensors file; see `causal_widget.effects.saving.save`."""

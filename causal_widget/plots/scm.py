@@ -167,6 +167,7 @@ def rank_intervals(
     high: Float64[np.ndarray, " unit"],
     title: str,
     figsize: tuple[float, float] | None = None,
+    label: str = "rank in its layer (1: matters most)",
 ) -> Picture:
     """Show the rank of each unit with its interval, the most important at the top.
 
@@ -180,6 +181,8 @@ def rank_intervals(
         Above the figure.
     figsize : tuple of float, optional
         In inches; otherwise as tall as the units need.
+    label : str
+        Of the axis.
     """
     figure = picture(figsize or (6.5, 1.3 + 0.19 * len(labels)))
     axes = figure.add_subplot()
@@ -189,7 +192,7 @@ def rank_intervals(
     axes.set_yticks(rows, [shortened(one) for one in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     known = ", with interval" if np.isfinite(low).any() else ""
-    axes.set_xlabel(f"rank in its layer (1: matters most){known}", fontsize=9)
+    axes.set_xlabel(f"{label}{known}", fontsize=9)
     axes.set_title(shortened(title, 90), fontsize=10, loc="left")
     quiet(axes, grid="x")
     return figure

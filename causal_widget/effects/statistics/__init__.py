@@ -24,7 +24,12 @@ from causal_widget.effects.statistics.moments import EffectMoments, images_neede
 from causal_widget.effects.statistics.ranks import ORDERS, ranks_of, top_overlap
 from causal_widget.effects.statistics.settled import Settled, settled
 from causal_widget.effects.statistics.split import split_images
-from causal_widget.effects.statistics.stability import Stability, stability, stability_of_estimates
+from causal_widget.effects.statistics.stability import (
+    Stability,
+    stability,
+    stability_of_draws,
+    stability_of_estimates,
+)
 from causal_widget.effects.statistics.verdicts import KINDS, VERDICTS, Verdicts, verdicts
 
 __all__ = [
@@ -59,6 +64,7 @@ __all__ = [
     "split_images",
     "spread_of_mean",
     "stability",
+    "stability_of_draws",
     "stability_of_estimates",
     "top_overlap",
     "verdicts",

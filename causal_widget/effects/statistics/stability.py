@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,10 @@ from causal_widget.effects.statistics.checks import Array, as_effects, check_sha
 from causal_widget.effects.statistics.ranks import first_units, ranks_of
 from causal_widget.errors import ArgumentError, check_seed
 
-__all__ = ["Stability", "stability", "stability_of_estimates"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Stability", "stability", "stability_of_draws", "stability_of_estimates"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -38,6 +43,8 @@ class Stability:
     level : float
     by : str
         What is ranked: "abs", "high" or "low".
+    names : tuple of str
+        One a unit; empty where they have none.
     """
 
     rank: Float64[np.ndarray, " unit"]
@@ -50,6 +57,7 @@ class Stability:
     draws: int
     level: float
     by: str
+    names: tuple[str, ...] = ()
 
     @property
     def span(self) -> Float64[np.ndarray, " unit"]:
@@ -59,7 +67,21 @@ class Stability:
     def table(self) -> pd.DataFrame:
         """One row a unit, in the order of the ranking: rank, its interval, share of draws in the top."""
         table = pd.DataFrame({"rank": self.rank, "low": self.low, "high": self.high, "in top": self.in_top})
+        if self.names:
+            table.insert(0, "question", list(self.names))
         return table.rename_axis("unit").sort_values("rank", kind="stable")
+
+    def plot(self, top: int = 30, figsize: tuple[float, float] | None = None) -> Figure:
+        """Show the ranks of the first units with their intervals."""
+        from causal_widget.plots.scm import rank_intervals
+
+        shown = self.table().head(check_whole(top, "top", 1))
+        labels = shown["question"] if self.names else shown.index
+        rank, low, high = (shown[name].to_numpy() for name in ("rank", "low", "high"))
+        title = f"{self.level:.0%} intervals of the rank among {self.rank.size:,}, over draws of images"
+        return rank_intervals(
+            [str(one) for one in labels], rank, low, high, title, figsize, label="rank (1: first)"
+        )
 
     def __repr__(self) -> str:
         return (
@@ -110,6 +132,41 @@ def stability(
         raise ArgumentError(f"effects must be (image, unit), one outcome at a time, got {values.shape}")
     drawn = bootstrap_means(values, draws, seed=seed, population=population)
     return _stability(values.mean(axis=0), drawn, top, by, level)
+
+
+def stability_of_draws(
+    mean: ArrayLike,
+    drawn: ArrayLike,
+    *,
+    top: int = 10,
+    by: str = "abs",
+    level: float = 0.95,
+    names: Sequence[str] = (),
+) -> Stability:
+    """Give the same from mean effects on images drawn again that are there already.
+
+    Parameters
+    ----------
+    mean : array, shape (unit,)
+        On all images.
+    drawn : array, shape (draw, unit)
+        On those of each draw.
+    top, by, level
+        As for `stability`.
+    names : sequence of str
+        One a unit.
+
+    Raises
+    ------
+    ArgumentError
+        If the shapes do not fit, or there is no draw.
+    """
+    centre, draws = as_effects(mean, "mean"), as_effects(drawn, "drawn")
+    if centre.ndim != 1 or draws.ndim != 2 or draws.shape[1:] != centre.shape or not len(draws):
+        raise ArgumentError(
+            f"mean must be (unit,) and drawn (draw, unit), got {centre.shape} and {draws.shape}"
+        )
+    return replace(_stability(centre, draws, top, by, level), names=tuple(names))
 
 
 def stability_of_estimates(
