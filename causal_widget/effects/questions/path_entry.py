@@ -6,7 +6,7 @@ from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from causal_widget.effects.cutting import Change, CutState, Place, WholeState
 from causal_widget.effects.cutting.joint import Passing
@@ -69,16 +69,17 @@ class PathEntry:
 
     @torch.no_grad()
     def active(self, state: State, context: Context) -> Bool[Tensor, " image"]:
-        """Say in which images any of the sources' channels holds anything; elsewhere nothing changes."""
+        """Say in which images any child sees anything else than without the edits."""
         module, own = state.model.get_submodule(self.plan.layer.module), self._own(state)
-        found = [
-            (channels_in(module, own, piece.channels[~piece.shadowed]) != 0).flatten(1).any(1)
-            for piece in self.plan.pieces
-        ]
-        for layer, unit, site, _ in (one for shadow in self.plan.shadows for one in shadow):
-            maps = state.value(*route(layer, site, self.plan.layer.name))
-            maps = maps.movedim(self.plan.graph.layer(layer).unit_axis, 1)[:, unit]
-            found.append((maps != 0).flatten(1).any(1) if maps.ndim > 1 else maps != 0)
+        found = []
+        for piece in self.plan.pieces:
+            weighted = channels_in(module, own, piece.channels[~piece.shadowed]) != 0
+            found.append(weighted.flatten(1).any(1))
+            seen = self._seen(state, own, piece.shadow)
+            if seen is not None:
+                channels = piece.channels[piece.shadowed]
+                other = channels_in(module, seen, channels) != channels_in(module, own, channels)
+                found.append(other.flatten(1).any(1))
         return torch.stack(found).any(0)
 
     def change(self, state: State, context: Context) -> Change:
@@ -101,7 +102,7 @@ class PathEntry:
         own = self._own(state)
         axis = self.plan.layer.unit_axis
         found = [
-            piece_change(piece, module, own, self._seen(state, module, own, piece.shadow)).movedim(axis, 1)
+            piece_change(piece, module, own, self._seen(state, own, piece.shadow)).movedim(axis, 1)
             for piece in self.plan.pieces
         ]
         return torch.cat(found, 1)
@@ -109,7 +110,7 @@ class PathEntry:
     def _own(self, state: State) -> Tensor:
         return state.value(*input_of(self.plan.layer.name)).detach()
 
-    def _seen(self, state: State, module: nn.Module, own: Tensor, shadow: Shadow) -> Tensor | None:
+    def _seen(self, state: State, own: Tensor, shadow: Shadow) -> Tensor | None:
         """Give the layer's input as it is where the units of a shadow are scaled on the way to it."""
         if not shadow:
             return None
