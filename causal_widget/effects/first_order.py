@@ -19,7 +19,13 @@ from causal_widget.graph import FilterGraph
 __all__ = ["MOST_CLASSES", "Change", "Changes", "FirstOrder", "Recorded"]
 
 MOST_CLASSES = 16  # up to here every class's own gradient is taken where an outcome needs it
-_ONE = ("logit", "probability", "loss", "margin")  # outcomes whose own gradient is the estimate
+_LINKS = {
+    "logit": "gradient",
+    "margin": "gradient",
+    "correct": "margin",
+    "loss": "odds",
+    "probability": "odds",
+}
 
 Change = tuple[Place, Int[Tensor, " k"], Float[Tensor, "image k ..."]]
 Changes = Callable[[Any, Any], list[Change]]
@@ -47,8 +53,11 @@ class FirstOrder:
 
         F(with the edit) - F(without) = sum over places of <dF / d maps, delta> + what is of second order.
 
-    One backward pass gives this for all edits together. Loss, margin, a class's logit or probability are such
-    an F. "correct" follows from the margin: whether ``margin + its first-order change`` is above 0. "logits",
+    One backward pass gives this for all edits together. Margin and a class's logit are such an F. Others
+    follow from one: "correct" from the margin, by whether ``margin + its first-order change`` is above 0; the
+    loss and a class's probability p from the log-odds ``s = log(p / (1 - p))``, of the true class or of this
+    one, by ``-log(sigmoid(s + change)) + log(sigmoid(s))`` and ``sigmoid(s + change) - sigmoid(s)``: the bend
+    of these functions is then in the estimate, where most of what is of second order lies. "logits",
     "kl" and callables are computed of the logits, each changed to first order by its own gradient: as many
     backward passes as there are classes. Where these are made anyway, all other outcomes use them too.
 
@@ -68,13 +77,11 @@ class FirstOrder:
 
     @cached_property
     def how(self) -> dict[str, str]:
-        """How each outcome is estimated: "gradient", "margin", "logits" or "" (not at all)."""
-        wide = [one for one in self.outcomes if _word(one) not in (*_ONE, "correct")]
-        every = self.classes <= MOST_CLASSES
-        if wide and every:
+        """How each outcome is estimated: "gradient", "margin", "odds", "logits" or "" (not at all)."""
+        wide = [one for one in self.outcomes if _word(one) not in _LINKS]
+        if self.classes == 1 or (wide and self.classes <= MOST_CLASSES):
             return {one.name: "logits" for one in self.outcomes}
-        found = {one.name: "gradient" if _word(one) in _ONE else "" for one in self.outcomes}
-        return {name: "margin" if name == "correct" else how for name, how in found.items()}
+        return {one.name: _LINKS.get(_word(one), "") for one in self.outcomes}
 
     @property
     def passes(self) -> int:
@@ -130,11 +137,15 @@ class FirstOrder:
 
     @cached_property
     def _targets(self) -> tuple[str, ...]:
-        """Outcomes of which a gradient is taken, each once."""
-        names = [one.name for one in self.outcomes if self.how[one.name] == "gradient"]
-        if "margin" in self.how.values() and "margin" not in names:
-            names.append("margin")
-        return tuple(names)
+        """Numbers of the logits of which a gradient is taken, each once: see `_target_of`."""
+        return tuple(dict.fromkeys(name for one in self.outcomes if (name := self._target(one))))
+
+    def _target(self, one: Outcome) -> str:
+        """Name the number whose first-order change gives an outcome's; empty where none does."""
+        how = self.how[one.name]
+        if how == "odds":
+            return one.name.replace("probability", "odds") if _word(one) == "probability" else "odds"
+        return {"gradient": one.name, "margin": "margin"}.get(how, "")
 
     def _gradients(
         self, state: Recorded, labels: Tensor | None, values: list[Tensor]
@@ -145,7 +156,7 @@ class FirstOrder:
         if "logits" in self.how.values():
             targets = list(state.logits.double().unbind(1))
         else:
-            targets = [outcome(name).values(state.logits, labels)[:, 0] for name in self._targets]
+            targets = [_target_of(name, state.logits, labels) for name in self._targets]
         found: list[tuple[Tensor | None, ...]] = []
         for number, target in enumerate(targets):
             more = number + 1 < len(targets)
@@ -165,16 +176,44 @@ class FirstOrder:
             return torch.cat(parts, 1).reshape(images, asked, -1)
         parts = []
         for one, width in zip(self.outcomes, self.widths, strict=True):
-            how = self.how[one.name]
-            if how == "gradient":
-                parts.append(moved[self._targets.index(one.name), :, :, None])
-            elif how == "margin":
-                change = moved[self._targets.index("margin")]
-                margin = outcome("margin").values(logits, labels).to(change.device)
-                parts.append(((margin + change > 0).double() - (margin > 0).double())[:, :, None])
-            else:
+            name = self._target(one)
+            if not name:
                 parts.append(moved.new_zeros(images, asked, width))
+                continue
+            change = moved[self._targets.index(name)]
+            before = _target_of(name, logits, labels).to(change.device)[:, None]
+            parts.append(_linked(_word(one), before, change)[:, :, None])
         return torch.cat(parts, 2)
+
+
+def _target_of(
+    name: str, logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"] | None
+) -> Float64[Tensor, " image"]:
+    """Give "margin", "logit:K", or the log-odds of class K ("odds:K") or of the true class ("odds")."""
+    word, _, number = name.partition(":")
+    if word != "odds":
+        return outcome(name).values(logits, labels)[:, 0]
+    if not number:  # checks the labels, too
+        outcome("loss").values(logits.detach(), labels)
+    exact = logits.to(torch.float64) if logits.device.type != "mps" else logits.cpu().double()
+    which = torch.full((len(exact), 1), int(number)) if number else labels[:, None]  # type: ignore[index]
+    which = which.to(exact.device)
+    others = exact.scatter(1, which, -torch.inf)
+    return exact.gather(1, which)[:, 0] - torch.logsumexp(others, 1)
+
+
+def _linked(
+    word: str, before: Float64[Tensor, "image 1"], change: Float64[Tensor, "image question"]
+) -> Float64[Tensor, "image question"]:
+    """Give the change of an outcome that follows from a change of its target."""
+    after = before + change
+    if word == "correct":
+        return (after > 0).double() - (before > 0).double()
+    if word == "loss":
+        return torch.nn.functional.softplus(-after) - torch.nn.functional.softplus(-before)
+    if word == "probability":
+        return torch.sigmoid(after) - torch.sigmoid(before)
+    return change
 
 
 def _word(one: Outcome) -> str:

@@ -67,7 +67,7 @@ def test_a_gradient_against_a_small_change(
     model, x = seeded(made).double(), images(9).double()
     labels, graph = torch.arange(9) % 3, trace(model, images(1).double())
     questions = [(layer, unit) for layer in layers for unit in range(3)]
-    names = ["loss", "margin", "logit:1", "probability:2"]
+    names = ["margin", "logit:1"]
     found, changed = run(model, names, x, labels, questions, whole)
     small = 1e-6
     for k, question in enumerate(questions):
@@ -77,6 +77,44 @@ def test_a_gradient_against_a_small_change(
         assert not ((after != before).any(1).numpy() & ~changed[:, k]).any()
     assert np.abs(found).max() > 0.01
     assert not changed.all() or made is not Plain
+
+
+def odds(logits: Tensor, name: str, labels: Tensor) -> Tensor:
+    """log(p / (1 - p)) of the true class, or of class 2."""
+    p = (-outcome("loss").values(logits, labels)).exp() if name == "loss" else outcome(name).values(logits)
+    return (p / (1 - p)).log()
+
+
+@pytest.mark.parametrize("name", ["loss", "probability:2"])
+def test_loss_and_probability_follow_from_the_log_odds(name: str) -> None:
+    model, x = seeded(Residual).double(), images(9).double()
+    with torch.no_grad():
+        model.fc.weight *= 10.0
+    labels, graph, small = torch.arange(9) % 3, trace(model, images(1).double()), 1e-6
+    questions = [("stem", 0), ("block1.conv2", 2)]
+    found, _ = run(model, name, x, labels, questions)
+    for k, question in enumerate(questions):
+        logits = before_and_after(model, graph, x, question, 1 - small)
+        before, after = (odds(one, name, labels) for one in logits)
+        p = [torch.sigmoid(before), torch.sigmoid(before + (after - before) / small)]
+        expected = p[0].log() - p[1].log() if name == "loss" else p[1] - p[0]
+        np.testing.assert_allclose(found[:, k], expected, rtol=1e-4, atol=1e-8)
+    assert np.abs(found).max() > 1e-4
+
+
+def test_a_sure_answer_keeps_its_estimate() -> None:
+    """Log-odds of two classes are linear here; the loss's own gradient would be 1e-20 and say nothing."""
+    model, x = seeded(Linear).double(), images(6).double()
+    model.fc = seeded(lambda: nn.Linear(4, 2)).double()
+    with torch.no_grad():
+        model.fc.weight *= 1000.0
+    labels, graph = model(x).argmax(1), trace(model, x[:1])
+    found, _ = run(model, "loss", x, labels, [("b", unit) for unit in range(4)])
+    for unit in range(4):
+        before, after = before_and_after(model, graph, x, ("b", unit), 0.0)
+        expected = outcome("loss").effects(after, before, labels)
+        np.testing.assert_allclose(found[:, unit], expected, rtol=1e-9, atol=1e-9)
+    assert found.max() > 10
 
 
 class Linear(nn.Module):
@@ -132,13 +170,15 @@ def test_how_each_outcome_is_estimated() -> None:
         several = outcomes(names, classes)
         return FirstOrder(several, classes, (1,) * len(several))
 
-    assert made(["loss", "correct"], 10).how == {"loss": "gradient", "correct": "margin"}
+    assert made(["loss", "correct"], 10).how == {"loss": "odds", "correct": "margin"}
     assert made(["loss", "correct"], 10).passes == 2
     assert made(["correct", "margin"], 10).passes == 1
+    assert made(["loss", "probability:1", "probability:2", "logit:1"], 10).passes == 4
+    assert set(made(["loss", "probability:0"], 1).how.values()) == {"logits"}
     assert set(made(["loss", "kl"], 16).how.values()) == {"logits"}
     assert made(["loss", "kl"], 16).passes == 16
     many = made(["loss", "kl", second_moment], 17)
-    assert many.how == {"loss": "gradient", "kl": "", "second_moment": ""}
+    assert many.how == {"loss": "odds", "kl": "", "second_moment": ""}
     assert (many.passes, many.usable) == (1, True)
     nothing = made(["kl"], 1000)
     assert (nothing.passes, nothing.usable) == (0, False)
