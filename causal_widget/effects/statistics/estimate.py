@@ -130,8 +130,7 @@ class Estimate:
             return np.zeros(self.mean.shape)
         known = (self.jump > 0) & ~self.whole
         jump = np.where(known, self.jump, 1.0)
-        count = self.n * np.abs(self.mean) / jump
-        return np.where(known, gammaincc(count + 1, self.n * np.asarray(edge, np.float64) / jump), 0.0)
+        return np.where(known, chance_of_few(self.n, self.mean, jump, np.asarray(edge, np.float64)), 0.0)
 
     def at(self, level: float) -> Estimate:
         """Give the same with intervals of another level, each for its question alone."""
@@ -165,6 +164,12 @@ class Estimate:
                 *(np.concatenate([getattr(one, name.name) for one in told]) for name in fields(Looks))
             )
         return replace(first, **arrays, looks=looks)
+
+
+def chance_of_few(n: ArrayLike, mean: Array, jump: Array, edge: Array) -> Array:
+    """Give the chance of no more than ``n |mean| / jump`` jumps where ``n edge / jump`` are expected."""
+    count = np.asarray(n, np.float64) / jump
+    return np.asarray(gammaincc(count * np.abs(mean) + 1, count * edge))
 
 
 def ratio(difference: Array, se: Array) -> Array:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from causal_widget.effects.statistics.checks import Array
-from causal_widget.effects.statistics.estimate import Estimate
+from causal_widget.effects.statistics.estimate import Estimate, chance_of_few
 from causal_widget.effects.statistics.moments import images_needed
 
 __all__ = ["POWER", "images_to_settle", "three_tests"]
@@ -60,12 +58,16 @@ def _images_for_rare(
     one: Estimate, inside: NDArray[np.bool_], margin: Array, threshold: Array
 ) -> Float64[np.ndarray, "*question"]:
     """Find by halving how many images, with effects as those seen, make `Estimate.p_rare` small enough."""
-    low, high = np.zeros(one.mean.shape), np.full(one.mean.shape, _DOUBLINGS)
-    for _ in range(30):
+    found = np.zeros(one.mean.shape)
+    late = inside & (one.p_rare(margin) > threshold)
+    if one.jump is None or not late.any():
+        return found
+    n, mean, jump = np.maximum(one.n[late], 1), one.mean[late], one.jump[late]
+    edge, wanted = margin[late], np.broadcast_to(threshold, one.mean.shape)[late]
+    low, high = np.zeros(n.shape), np.full(n.shape, _DOUBLINGS)
+    for _ in range(24):
         middle = (low + high) / 2
-        grown = replace(one, n=np.maximum(one.n, 1) * 2**middle, frame=np.full(one.mean.shape, np.inf))
-        small = grown.p_rare(margin) <= threshold
+        small = chance_of_few(n * 2**middle, mean, jump, edge) <= wanted
         low, high = np.where(small, low, middle), np.where(small, middle, high)
-    found = np.maximum(one.n, 1) * 2**high
-    late = one.p_rare(margin) > threshold
-    return np.where(inside & late, np.where(high < _DOUBLINGS, found, np.inf), 0.0)
+    found[late] = np.where(high < _DOUBLINGS, n * 2**high, np.inf)
+    return found
