@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from causal_widget.effects.cutting import CutModel, CutState, Pace, Place, WholeModel, WholeState
+from causal_widget.effects.differences import Differences
 from causal_widget.effects.entries import Entries
 from causal_widget.effects.first_order import FirstOrder
 from causal_widget.effects.questions import Context, Question, answers, changes
@@ -23,6 +23,7 @@ __all__ = ["Costs", "measured_costs"]
 _MEASURED = 5
 _SIZES = {"cpu": (16, 32, 64), "cuda": (64, 256, 1024)}
 _LONG = 1.0  # seconds: no larger size is tried after a batch that took this long
+_RECORDED = 16  # images on which a recorded run is timed
 _SAMPLE = 64  # questions of a layer in which it is looked how often anything changes
 
 
@@ -93,8 +94,8 @@ def measured_costs(
     items = {name: _fitting(entries, name, size, budget) for name, size in zip(names, near, strict=True)}
     recorded, each = len(images), 0.0
     if estimate is not None:
-        recorded = max(1, min(len(images), budget // max(_recorded_bytes(entries, images), 1)))
-        each = _recorded_seconds(entries, estimate, first, known, recorded, last)
+        recorded = max(1, min(len(images), budget // max(_recorded_bytes(entries, images, estimate), 1)))
+        each = _recorded_seconds(entries, estimate, first, known, min(recorded, _RECORDED), last)
     settings = Settings(
         len(images), recorded, entries.groups(len(images), budget), items, last,
         {name: seconds[name] / forward for name in names}, each / forward,
@@ -184,12 +185,12 @@ def _timed(
     return time.perf_counter() - began, items
 
 
-def _recorded_bytes(entries: Entries, images: Tensor) -> int:
-    """Bytes that a recorded run takes for one image: all values, and their gradients."""
-    if entries.cut is not None:
-        return 2 * entries.cut.all_bytes(1)
-    maps = sum(int(np.prod(layer.shape)) for layer in entries.questions.graph.layers)
-    return 2 * 4 * maps * images.element_size()  # between two layers stand a few maps more
+def _recorded_bytes(entries: Entries, images: Tensor, estimate: FirstOrder) -> int:
+    """Bytes that a recorded run takes for one image: all values, each target's slopes, and what edits add."""
+    layers = entries.questions.graph.layers
+    maps = sum(int(np.prod(layer.shape)) for layer in layers) * images.element_size()
+    values = 4 * maps if entries.cut is None else entries.cut.all_bytes(1)  # some more stand between layers
+    return values + (3 + estimate.passes) * maps
 
 
 def _recorded_seconds(
@@ -206,9 +207,8 @@ def _recorded_seconds(
         places = sorted({place for layer in asked for place in entries.questions.places(layer)})
         context = Context(known.index[:size], known.means, known.donors)
         labels = None if first.labels is None else first.labels[:size]
-        look: Callable[..., list[Any]] = lambda state, one, context=context: changes(state, one, context)  # noqa: E731
         with entry.run(first.images[:size], places, grad=estimate.usable, **layout) as state:
-            estimate.estimates(state, labels, asked, look)
+            estimate.estimates(state, labels, asked, Differences(asked, context))
             _wait(state.logits)
     return (time.perf_counter() - began) / size
 

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float64
 
 from causal_widget.effects.cutting import CutState, WholeState
+from causal_widget.effects.differences import Differences
 from causal_widget.effects.measuring import Measured, before, measured, numbers
 from causal_widget.effects.pool import Part, Pool
-from causal_widget.effects.questions import Context, Question, changes
+from causal_widget.effects.questions import Context, Question
 from causal_widget.effects.shards import Before, Cost, Shards
 from causal_widget.effects.work import Settings, Work
 from causal_widget.jobs import Progress
@@ -61,6 +62,7 @@ class Run:
     ) -> None:
         self.work, self.settings, self.pool = work, settings, pool
         self.shards, self.progress, self._context = shards, progress, context
+        self._places = {layer: work.questions.places(layer) for layer in work.groups}
 
     @property
     def seed(self) -> int:
@@ -135,16 +137,14 @@ class Run:
         self, state: State, part: Part, asked: Mapping[str, tuple[Question, ...]]
     ) -> dict[str, Estimated]:
         context = replace(self._context, index=part.index)
-        found = self.work.first_order.estimates(
-            state, part.labels, asked, lambda state, question: changes(state, question, context)
-        )
+        found = self.work.first_order.estimates(state, part.labels, asked, Differences(asked, context))
         given = {layer: (numbers(torch.from_numpy(g), part), moved) for layer, (g, moved) in found.items()}
         return {layer: Estimated(*one) for layer, one in given.items()}
 
     @contextmanager
     def _entered(self, part: Part, layers: Iterable[str], grad: bool = False) -> Iterator[State]:
         """Run the network on a part, with what some layers' questions need kept."""
-        places = sorted({place for layer in layers for place in self.work.questions.places(layer)})
+        places = sorted({place for layer in layers for place in self._places[layer]})
         if self._is_cut(next(iter(layers))):
             assert self.work.entries.cut is not None
             last = self.settings.channels_last

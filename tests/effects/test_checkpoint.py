@@ -176,9 +176,9 @@ def test_a_killed_process(tmp_path: Path) -> None:
         seen = []
         def listen(tick):
             seen.append(tick)
-            if len(seen) == 40:
+            if len(seen) == 25:
                 os.kill(os.getpid(), signal.SIGKILL)
-        planned("adaptive").run(7, Progress(listen, interval=0), {str(path)!r})
+        planned("controlled").run(7, Progress(listen, interval=0), {str(path)!r})
         """
     )
     root = Path(__file__).resolve().parents[2]
@@ -188,9 +188,9 @@ def test_a_killed_process(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     told: list[Any] = []
-    resumed = planned("adaptive").run(7, Progress(told.append, interval=0), path)
+    resumed = planned("controlled").run(7, Progress(told.append, interval=0), path)
     assert all(tick.unit == "effects" for tick in told)  # the first-order pass was finished
-    whole = planned("adaptive").run(7)
+    whole = planned("controlled").run(7)
     for layer in UNITS:
         np.testing.assert_allclose(
             resumed.evidence[layer].moments.mean, whole.evidence[layer].moments.mean, rtol=1e-5, atol=1e-7
