@@ -30,11 +30,12 @@ from causal_widget.widget.handlers.checking import Checked
 from causal_widget.widget.job import Job, StoppedError
 from causal_widget.widget.protocol import Reply, Request, SupersededError
 from causal_widget.widget.store import Store
-from causal_widget.widget.worker import EFFECT, JOB, MODEL, PREDICT, Task, Worker
+from causal_widget.widget.worker import EFFECT, IDLE, JOB, MODEL, PREDICT, Task, Worker
 
 Send = Callable[[dict[str, Any], list[memoryview]], None]
 EVENT_INTERVAL = 0.1
 GIVES_WAY_INTERVAL = 0.02
+RENEW_AFTER = 0.6  # seconds: drawing the picture must not keep the next toggle waiting
 SLOW_EFFECT = 0.3
 
 
@@ -165,12 +166,14 @@ class Backend:
 
     def run(self, task: Task) -> None:
         """Do one task, on the thread that it is meant for."""
-        if task.lane == JOB:
+        if task.lane == IDLE:
+            self._renew()
+        elif task.lane == JOB:
             self._run_job(task)
         else:
             self._answer(task)
-        if task.lane in (JOB, EFFECT) and self.worker.inbox.empty:
-            self._renew()
+        if task.lane in (JOB, EFFECT):
+            self.worker.inbox.idle_in(RENEW_AFTER)
 
     def _answer(self, task: Task) -> None:
         self.observe()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 from causal_widget.widget.protocol import Request
 
-QUICK, MODEL, EFFECT, JOB, PREDICT = "quick", "model", "effect", "job", "predict"
+QUICK, MODEL, EFFECT, JOB, PREDICT, IDLE = "quick", "model", "effect", "job", "predict", "idle"
 LATEST = (EFFECT, PREDICT)
 
 
@@ -29,6 +30,7 @@ class Task:
     lane : str
         ``"quick"`` (runs no model), ``"model"``, ``"effect"`` (only the latest counts), ``"job"``, and
         ``"predict"`` (runs no model, only the latest counts, on a thread that waits for none of the others).
+        ``"idle"`` is what the thread does when nothing else came for a while.
     job_id : int or None
         Number of the job that the task is.
     cancelled, superseded : threading.Event
@@ -58,6 +60,7 @@ class Inbox:
         self._changed = threading.Condition(threading.RLock())
         self._lanes: dict[str, deque[Task]] = {lane: deque() for lane in (PREDICT, QUICK, MODEL, EFFECT, JOB)}
         self._running: list[Task] = []  # the last one runs between two steps of the one before
+        self._idle_at: float | None = None
         self._stopped = False
 
     def put(self, task: Task) -> list[Task]:
@@ -84,7 +87,17 @@ class Inbox:
                     if waiting:
                         self._running.append(waiting.popleft())
                         return self._running[-1]
-                self._changed.wait()
+                left = None if self._idle_at is None else self._idle_at - time.monotonic()
+                if left is not None and left <= 0:
+                    self._idle_at = None
+                    self._running.append(Task(Request(0, IDLE), None, IDLE))
+                    return self._running[-1]
+                self._changed.wait(left)
+
+    def idle_in(self, seconds: float) -> None:
+        """Give one idle task when nothing else has been taken for so long from now on."""
+        with self._changed:
+            self._idle_at = time.monotonic() + seconds
 
     def take_quick(self) -> Task | None:
         """Give a waiting quick task, None where there is none."""
@@ -122,12 +135,6 @@ class Inbox:
         """The tasks the thread is at: one, and another between two of its steps."""
         with self._changed:
             return list(self._running)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing waits."""
-        with self._changed:
-            return not any(self._lanes.values())
 
     def wait_idle(self, timeout: float | None) -> bool:
         """Wait until nothing runs and nothing waits; False if that took longer than `timeout` seconds."""

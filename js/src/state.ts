@@ -13,7 +13,7 @@ import {
 export type Topic = Choice | "state" | "graph" | "importance" | "edges" | "job" | "effect" | "prediction" | "equations" | "check" | "ranking" | "images" | "curve" | "message" | "revision";
 
 const EFFECT_TIMEOUT = 900_000;
-const EFFECT_DELAY = 60;
+const EFFECT_DELAY = 20;
 const PATIENCE = [0.12, 0.4, 1]; // s: an answer on a part of the images is said after so long, then refined
 
 export class Session {
