@@ -26,7 +26,7 @@ from causal_widget.jobs import Progress
 from tests.benchmarks.bench_fidelity import DATA, shared
 from tests.benchmarks.harness import ROOT
 
-IMAGES, FINDING, CLASSES, ALPHA = 100, 60, 10, 0.05
+IMAGES, CLASSES, ALPHA = 100, 10, 0.05
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Setting:
     train: tuple[str, str, str]
     test: tuple[str, str, str]
     layers: tuple[str, ...]
+    finding: int
     runs: int
     masks: int
 
@@ -43,12 +44,12 @@ class Setting:
 SETTINGS = {
     "mnist_lenet5": Setting(
         ("mnist.npz", "train_images", "train_labels"), ("mnist.npz", "test_images", "test_labels"),
-        ("conv1", "conv2"), 10, 500,
+        ("conv1", "conv2"), 60, 10, 500,
     ),
     "cifar_resnet20": Setting(
         ("cifar10_train_lossless_8068.npz", "images", "labels"),
         ("cifar10_test_lossless_1017.npz", "images", "labels"),
-        ("stage2.2.conv1", "stage3.0.conv1", "stage3.2.conv1"), 3, 100,
+        ("stage2.2.conv1", "stage3.2.conv1"), 30, 3, 100,
     ),
 }  # fmt: skip
 
@@ -104,7 +105,7 @@ def compared(networks: ModuleType, name: str, n: int = IMAGES) -> tuple[Attribut
     setting = SETTINGS[name]
     model, mean, std = networks.load(name)
     train, labels = pictures(setting.train)
-    at = np.concatenate([np.flatnonzero(labels == k)[:FINDING] for k in range(CLASSES)])
+    at = np.concatenate([np.flatnonzero(labels == k)[: setting.finding] for k in range(CLASSES)])
     test, targets = pictures(setting.test)
     x = networks.normalise(test[:n], mean, std)
     graph = trace(model, x[:1])

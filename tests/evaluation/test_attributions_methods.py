@@ -215,12 +215,14 @@ def test_excitation_backprop_refuses_gates() -> None:
 
 
 def test_controls_know_nothing() -> None:
-    random, constant = (ATTRIBUTION_METHODS[name] for name in CONTROLS)
+    image, random, constant = (ATTRIBUTION_METHODS[name] for name in CONTROLS)
     model = seeded(Linear)
     one, other = random(model, X, Y, 0), random(model, X + 0.001, Y, 0)
     assert np.abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.15
     assert np.abs(np.corrcoef(one.ravel(), random(model, X, Y, 1).ravel())[0, 1]) < 0.15
     assert np.ptp(constant(model, X, Y, 0)) == 0
+    contrast = (X - X.mean((2, 3), keepdim=True)).abs().sum(1).numpy()
+    np.testing.assert_allclose(image(model, X, Y, 0), contrast, rtol=1e-5)
 
 
 def test_maps_are_normalised_alike() -> None:

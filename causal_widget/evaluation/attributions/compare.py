@@ -58,8 +58,9 @@ def compare_attributions(
 
     One code path for all: every method is a callable (model, images, targets, seed) that gives one signed map
     an image; every map is normalised alike (`normalised`: mean 0, Euclidean norm 1); the noise, the
-    superpixels and what is filled in are the same for all. Two controls tell what the numbers are worth: a
-    constant map is perfectly stable, and a random one is what faithfulness must beat.
+    superpixels and what is filled in are the same for all. Three controls tell what the numbers are worth: a
+    constant map is perfectly stable, a random one is what any faithful map beats, and the image's own
+    contrast is what a map must beat to say something about the network.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Maps that know nothing: what every method has to beat."""
+"""Maps that know nothing of the network: what every method has to beat."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from causal_widget.evaluation.attributions.method import Method, as_method
+from causal_widget.evaluation.attributions.method import Method, as_method, filled
 
-__all__ = ["constant", "random_map"]
+__all__ = ["constant", "image_itself", "random_map"]
 
 
 @as_method
@@ -29,4 +29,14 @@ def constant(model: nn.Module, images: Tensor, targets: Tensor, seed: int) -> Te
     return torch.ones(len(images), *images.shape[-2:], dtype=torch.float64)
 
 
-METHODS: dict[str, Method] = {"random": random_map, "constant": constant}
+@as_method
+def image_itself(model: nn.Module, images: Tensor, targets: Tensor, seed: int) -> Tensor:
+    """Give each pixel's distance from the image's mean: what can be seen without looking at the network.
+
+    Maps of methods may be faithful for no better reason than that objects differ from their background
+    (Adebayo et al. 2018, "Sanity Checks for Saliency Maps", compare with an edge detector).
+    """
+    return (images - filled(images)).abs()
+
+
+METHODS: dict[str, Method] = {"image": image_itself, "random": random_map, "constant": constant}
