@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from causal_widget.errors import ArgumentError
@@ -118,6 +119,7 @@ def _all(axes: Axes, every: Float64[np.ndarray, " all"], verdict: NDArray[np.obj
     if least > 0 and size > 100 * least:
         axes.set_yscale("symlog", linthresh=least)
         axes.minorticks_off()
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("rank among all", fontsize=9)
     quiet(axes)
 

@@ -160,6 +160,14 @@ def test_without_a_cheap_estimate_the_exact_effects_stand_alone() -> None:
     )
 
 
+def test_a_unit_without_an_exact_effect_has_its_cheap_estimate_and_no_certainty() -> None:
+    rng = np.random.default_rng(7)
+    data, order = simulated(rng, [1.0, 0.5]), rng.permutation(N)
+    found = measured(data, order, 0, 0).estimate("given")
+    np.testing.assert_allclose(found.mean, data[1].mean(axis=0), rtol=1e-12)
+    assert np.isinf(found.half_width()).all()
+
+
 def test_what_is_refused() -> None:
     found = ControlledEvidence.empty(2, 1)
     with pytest.raises(ArgumentError, match="changed bool"):

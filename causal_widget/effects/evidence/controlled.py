@@ -177,8 +177,9 @@ class ControlledEvidence:
                 alpha=alpha, tuned_at=tuned_at, first=first,
             )  # fmt: skip
         frame = np.where(check_population(size, given) <= given, self.cheap.n, np.inf)
+        mean = np.where(exact.n > 0, found.mean, self.cheap.mean)  # nothing better; its error is unknown
         return Estimate(
-            share * found.mean, se, sd, found.df, exact.n, self.cheap.n, given, frame, level, questions, looks
+            share * mean, se, sd, found.df, exact.n, self.cheap.n, given, frame, level, questions, looks
         )
 
     @property
