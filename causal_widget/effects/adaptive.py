@@ -78,8 +78,6 @@ def _estimate_all(run: Run) -> None:
         }
         run.shards.part(part, grown, Cost(part.n, 0, part.n * each), before)
         run.progress.advance(part.n)
-    if run.pool.n is not None:
-        run.shards.count(run.pool.n)
     run.pool.n = run.shards.now.n_images
 
 

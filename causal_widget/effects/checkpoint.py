@@ -28,7 +28,7 @@ __all__ = ["Checkpoint", "identity"]
 _KEY = "causal_widget.effects"
 _VERSION = 1
 _SECONDS = 5.0
-_PLAIN = ("seed", "stage", "part", "layers", "judged", "n_images", "counted", "ran", "worked", "seconds")
+_PLAIN = ("seed", "stage", "part", "layers", "judged", "counted", "ran", "worked", "seconds")
 _KINDS: dict[str, type[ExactEvidence] | type[ControlledEvidence]] = {
     "exact": ExactEvidence,
     "controlled": ControlledEvidence,

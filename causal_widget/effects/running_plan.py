@@ -119,8 +119,6 @@ def _run(work: Work, settings: Settings, shards: Shards, progress: Progress) -> 
             run = Run(work, settings, pool, shards, progress, _known(work, pool, progress))
             with run.precisely():
                 (sweep if work.aims.how == "exact" else run_controlled)(run)
-            if shards.now.n_images is None and pool.n is not None:
-                shards.count(pool.n)
         finally:
             pool.forget()
             progress.finish()

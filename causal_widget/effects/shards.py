@@ -33,8 +33,6 @@ class Finished:
         The outcomes without a change, and the sizes of the logits.
     open, judged : dict of layer name to array of bool, shape (question,), and int
         Which questions are not settled, as judged before a stage.
-    n_images : int or None
-        How many images the loader gives, once they were counted.
     counted, ran : int
         Units of progress of the stage at hand; pairs of question and image that were run in all.
     worked, seconds : float
@@ -50,11 +48,15 @@ class Finished:
     sizes: EffectMoments = field(default_factory=lambda: EffectMoments.empty(()))
     open: dict[str, Bool[np.ndarray, " question"]] = field(default_factory=dict)
     judged: int = 0
-    n_images: int | None = None
     counted: int = 0
     ran: int = 0
     worked: float = 0.0
     seconds: float = 0.0
+
+    @property
+    def n_images(self) -> int | None:
+        """How many images the loader gives; None before the first stage, which sees them all, is over."""
+        return int(self.sizes.n) if self.stage else None
 
     @property
     def began(self) -> bool:
@@ -108,10 +110,6 @@ class Shards:
     def judge(self, stage: int, still: dict[str, Bool[np.ndarray, " question"]]) -> None:
         """Take down which questions are open before a stage."""
         self.now = replace(self.now, open=still, judged=stage)
-
-    def count(self, n_images: int) -> None:
-        """Take down how many images there are."""
-        self.now = replace(self.now, n_images=n_images)
 
     def has(self, layer: str) -> bool:
         """Whether a layer is finished in the part at hand."""
