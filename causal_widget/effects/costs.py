@@ -196,8 +196,8 @@ def _recorded_bytes(entries: Entries, images: Tensor, estimate: FirstOrder) -> i
 def _recorded_seconds(
     entries: Entries, estimate: FirstOrder, first: Batch, known: Context, size: int, channels_last: bool
 ) -> float:
-    """Seconds of a recorded run with all questions' estimates, for one image."""
-    began = time.perf_counter()
+    """Seconds of a recorded run with all questions' estimates, for one image; the second one counts."""
+    found = 0.0
     for cut in (True, False):
         asked = {n: g for n, g in entries.questions.groups.items() if (n not in entries.reasons) == cut}
         if not asked:
@@ -207,10 +207,15 @@ def _recorded_seconds(
         places = sorted({place for layer in asked for place in entries.questions.places(layer)})
         context = Context(known.index[:size], known.means, known.donors)
         labels = None if first.labels is None else first.labels[:size]
-        with entry.run(first.images[:size], places, grad=estimate.usable, **layout) as state:
-            estimate.estimates(state, labels, asked, Differences(asked, context))
-            _wait(state.logits)
-    return (time.perf_counter() - began) / size
+        best = np.inf
+        for _ in range(2):  # the first one also warms up
+            began = time.perf_counter()
+            with entry.run(first.images[:size], places, grad=estimate.usable, **layout) as state:
+                estimate.estimates(state, labels, asked, Differences(asked, context))
+                _wait(state.logits)
+            best = min(best, time.perf_counter() - began)
+        found += float(best)
+    return found / size
 
 
 def _wait(tensor: Tensor) -> None:
