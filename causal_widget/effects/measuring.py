@@ -41,17 +41,6 @@ class Measured:
     changed: Bool[np.ndarray, "image question"]
     ran: int
 
-    @staticmethod
-    def joined(parts: Sequence[tuple[np.ndarray, Measured]], n_questions: int) -> Measured:
-        """Put answers to some questions each, at these positions, side by side."""
-        first = parts[0][1]
-        images, _, columns = first.effects.shape
-        effects = np.zeros((images, n_questions, columns))
-        changed = np.zeros((images, n_questions), bool)
-        for where, part in parts:
-            effects[:, where], changed[:, where] = part.effects, part.changed
-        return Measured(effects, changed, sum(part.ran for _, part in parts))
-
 
 def measured(
     state: State,
