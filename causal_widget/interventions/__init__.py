@@ -17,7 +17,7 @@ from causal_widget.interventions.editing import edited
 from causal_widget.interventions.intervention import Intervention, Units
 from causal_widget.interventions.layer_part import channels_in, check_plain
 from causal_widget.interventions.path_edit import PathEdit
-from causal_widget.interventions.path_plan import TargetPlan, plan_paths
+from causal_widget.interventions.path_plan import Piece, TargetPlan, plan_paths
 from causal_widget.interventions.piece_change import piece_change
 from causal_widget.interventions.running import Lever, intervene
 from causal_widget.interventions.seen_maps import Donors, MeanMaps, donors, means
@@ -35,6 +35,7 @@ __all__ = [
     "MeanMaps",
     "Noise",
     "PathEdit",
+    "Piece",
     "Resample",
     "Scale",
     "TargetPlan",

@@ -16,8 +16,8 @@ from causal_widget.interventions.acting import acted
 from causal_widget.interventions.actions import Action
 from causal_widget.interventions.edit import Edit, Edits
 from causal_widget.interventions.intervention import Intervention
-from causal_widget.interventions.layer_part import check_plain
-from causal_widget.interventions.path_plan import TargetPlan, plan_paths
+from causal_widget.interventions.layer_part import channels_in, check_plain
+from causal_widget.interventions.path_plan import Piece, TargetPlan, plan_paths
 from causal_widget.interventions.piece_change import piece_change
 from causal_widget.interventions.seen_maps import Donors, MeanMaps
 from causal_widget.interventions.shadows import Copies, Handler
@@ -157,8 +157,12 @@ def _under(plan: TargetPlan, module: nn.Module, given: Tensor, output: Tensor, c
     """Give the layer's output under its path edits."""
     changed = output
     for piece in plan.pieces:
-        own, other = (copies.of(plan.layer.name, given, seen) for seen in ((), piece.shadow))
-        difference = piece_change(piece, module, own if piece.shadow else given, other)
+        own = channels_in(module, _own(plan, piece, given, copies), piece.channels)
+        other = None
+        if piece.shadow:
+            seen = copies.of(plan.layer.name, given, piece.shadow)
+            other = channels_in(module, seen, piece.channels[piece.shadowed])
+        difference = piece_change(piece, module, own, other)
         if len(difference) != len(output):
             # Only the images' own rows count; `Copies` makes all copies of a layer's output the same.
             rest = difference.new_zeros(len(output) - len(difference), *difference.shape[1:])
@@ -172,3 +176,8 @@ def _under(plan: TargetPlan, module: nn.Module, given: Tensor, output: Tensor, c
         units = torch.as_tensor(piece.units, device=output.device)
         changed = changed.index_add(axis, units, difference.to(output.dtype))
     return changed
+
+
+def _own(plan: TargetPlan, piece: Piece, given: Tensor, copies: Copies) -> Tensor:
+    """Give the layer's input: for the images alone where a unit shares its channels."""
+    return copies.of(plan.layer.name, given, ()) if piece.shadow else given

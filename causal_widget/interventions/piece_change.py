@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from causal_widget.interventions.layer_part import channels_in, part
+from causal_widget.interventions.layer_part import part
 from causal_widget.interventions.path_plan import Piece
 
 __all__ = ["piece_change"]
@@ -26,24 +27,27 @@ def piece_change(
         Which units see what of which channels.
     module : nn.Module
         The layer's module.
-    own, other : Tensor
-        The layer's whole input as it is, and as these units see it where they see it otherwise; for a piece
-        without a shadow the second plays no part.
+    own : Tensor
+        The piece's channels of the layer's input as it is, from `channels_in`.
+    other : Tensor, optional
+        Those of them that these units see otherwise (`Piece.shadowed`), as they see them.
     """
-    if not piece.shadow or other is None:
-        return part(
-            module, channels_in(module, own, piece.channels), piece.units, piece.channels, piece.factor - 1
-        )
-    channels, seen, factor = piece.channels, piece.shadowed, piece.factor
-    ones = np.ones_like(factor)
+    channels, factor, seen = piece.channels, piece.factor, piece.shadowed
+    if other is None:
+        return part(module, own, piece.units, channels, factor - 1)
+    axis = -1 if isinstance(module, nn.Linear) else 1
+    columns = [np.flatnonzero(seen), np.flatnonzero(~seen)]
+    shared, rest = (own.index_select(axis, _index(own, chosen)) for chosen in columns)
     # What is seen otherwise, then what is only weighted otherwise.
-    total = part(
-        module, channels_in(module, other, channels[seen]), piece.units, channels[seen], factor[:, seen]
-    )
-    total = total - part(
-        module, channels_in(module, own, channels[seen]), piece.units, channels[seen], ones[:, seen]
-    )
-    if not seen.all():
-        rest = channels_in(module, own, channels[~seen])
+    if (factor[:, seen] == 1).all():
+        total = part(module, other - shared, piece.units, channels[seen], factor[:, seen])
+    else:
+        total = part(module, other, piece.units, channels[seen], factor[:, seen])
+        total = total - part(module, shared, piece.units, channels[seen], np.ones_like(factor[:, seen]))
+    if len(columns[1]):
         total = total + part(module, rest, piece.units, channels[~seen], factor[:, ~seen] - 1)
     return total
+
+
+def _index(like: Tensor, chosen: np.ndarray) -> Tensor:
+    return torch.as_tensor(chosen, device=like.device)

@@ -102,7 +102,8 @@ class Again:
         """Value of a node in this run, as the rules may ask for it."""
         if node in self._below:
             return self._now[node]
-        return carry(self.kept(node), self._state.specs[node], self.items.rows)
+        kept = self.kept(node)
+        return kept if self.items.every else carry(kept, self._state.specs[node], self.items.rows)
 
     def kept(self, node: fx.Node) -> Any:
         """Value that was kept of a node, for all images."""

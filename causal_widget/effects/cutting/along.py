@@ -31,7 +31,7 @@ def along(
     """
     whole = state.kept(region.start)
     rows, many = torch.arange(len(maps), device=whole.device), units.expand(len(maps), -1)
-    run = Again(state, region, Items(rows, ((0, len(maps)),)))
+    run = Again(state, region, Items(rows, ((0, len(maps)),), every=True))
     return run.end(Slices(many, maps) if whole.ndim + axis == 1 else replaced(whole, axis, many, maps, rows))
 
 

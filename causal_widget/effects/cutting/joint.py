@@ -133,8 +133,9 @@ class _JointRun(Again):
     """One run with changes on the way; its region's nodes are those of all places."""
 
     def __init__(self, state: CutState, region: _Region, rows: Tensor) -> None:
-        super().__init__(state, region, Items(rows, ((0, len(rows)),)))
+        super().__init__(state, region, Items(rows, ((0, len(rows)),), every=len(rows) == state.n))
         self._cut, self._below = state, set(region.nodes)
+        self._wholes: dict[fx.Node, Any] = {}
 
     @torch.no_grad()
     def logits_of(self, changes: Sequence[JointChange]) -> Tensor:
@@ -146,7 +147,9 @@ class _JointRun(Again):
             self._now[node] = self._passed(node)
             for k, change in enumerate(waiting.get(node, ())):
                 self._now[node] = self._under(node, change, k == 0)
+                self._wholes.pop(node, None)
             for done in self._region.frees.get(node, ()):
+                self._wholes.pop(done, None)
                 if done is not self._region.end:
                     self._now.pop(done, None)
         return self.whole(self._region.end)  # type: ignore[no-any-return]
@@ -154,14 +157,24 @@ class _JointRun(Again):
     def _passed(self, node: fx.Node) -> Any:
         if any(read in self._below for read in node.all_input_nodes):
             return self._computed(node)
-        return carry(self.kept(node), self._cut.specs[node], self.items.rows)
+        kept = self.kept(node)
+        return kept if self.items.every else carry(kept, self._cut.specs[node], self.items.rows)
+
+    def whole(self, node: fx.Node) -> Any:
+        """Value of a node in this run; what is put together of channels is kept while it may be needed."""
+        if not isinstance(self._now.get(node), Slices):
+            return super().whole(node)
+        if node not in self._wholes:
+            self._wholes[node] = super().whole(node)
+        return self._wholes[node]
 
     def _under(self, node: fx.Node, change: JointChange, first: bool) -> Any:
         """Give a place's value with the change; in few channels where nothing else has changed it."""
         made = change.make(Passing(self, self._cut))
         units, axis = made.units.expand(self.items.n, -1), self._cut.graph.layer(change.place[0]).unit_axis
         untouched = first and not any(read in self._below for read in node.all_input_nodes)
-        if untouched and self._cut.kept(node).ndim + axis == 1:
+        few = 2 * units.shape[1] <= self._cut.graph.layer(change.place[0]).units
+        if untouched and few and self._cut.kept(node).ndim + axis == 1:
             return Slices(units, made.after)
         now = self.whole(node)
         return replaced(now, axis, units, made.after, torch.arange(len(now), device=now.device))

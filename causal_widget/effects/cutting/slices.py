@@ -21,10 +21,13 @@ class Items:
         The kept image of each.
     blocks : tuple of (first, end)
         Runs of items in which the same unit is changed.
+    every : bool
+        Whether the items are all kept images in order, each once: then nothing need be copied.
     """
 
     rows: Int[Tensor, " item"]
     blocks: tuple[tuple[int, int], ...]
+    every: bool = False
 
     @property
     def n(self) -> int:

@@ -23,9 +23,10 @@ from causal_widget.effects.questions.context import Context
 from causal_widget.effects.questions.entry import Entry, JointEntry, entry_of
 from causal_widget.effects.questions.path_entry import PathEntry
 from causal_widget.effects.questions.question import Question
+from causal_widget.graph import FilterGraph
 from causal_widget.interventions import Edits
 
-__all__ = ["Answer", "answers", "changes"]
+__all__ = ["Answer", "answers", "changes", "entries_of"]
 
 State = CutState | WholeState
 
@@ -60,6 +61,7 @@ def answers(
     *,
     pace: Pace | None = None,
     budget: int = BUDGET,
+    entered: Sequence[Entry | JointEntry | str] | None = None,
 ) -> Iterator[Answer]:
     """Give the logits under the edit of each question.
 
@@ -78,6 +80,8 @@ def answers(
         How many items run in one batch; None: measured on the first. Edits of several places run one by one.
     budget : int
         Bytes that running again may take, besides what is kept.
+    entered : sequence of entries, optional
+        What `entries_of` gives for the questions, where they are asked of batch after batch.
 
     Yields
     ------
@@ -91,7 +95,8 @@ def answers(
     UnsupportedModelError
         If a path leads into a layer that computes in a way of its own.
     """
-    entries = [_entry(state, question) for question in questions]
+    known = entries_of(state.graph, questions) if entered is None else entered
+    entries = [None if isinstance(one, str) or one.whole(state) else one for one in known]
     first = 0
     for how, end in _runs(entries):
         some = slice(first, end)
@@ -106,6 +111,11 @@ def answers(
                 at = first + found.first
                 yield Answer(slice(at, at + len(found.logits)), found.logits, found.changed, found.items)
         first = end
+
+
+def entries_of(graph: FilterGraph, questions: Sequence[Question]) -> list[Entry | JointEntry | str]:
+    """Give where each question enters, or why whole passes answer it."""
+    return [question.reason or entry_of(graph, question.edit) for question in questions]
 
 
 def changes(state: State, question: Question, context: Context) -> list[tuple[Place, Tensor, Tensor]]:
@@ -133,12 +143,6 @@ def changes(state: State, question: Question, context: Context) -> list[tuple[Pl
         change = entry.change(state, context)
         found.append((entry.place, change.units, change.after - change.before))
     return found
-
-
-def _entry(state: State, question: Question) -> Entry | JointEntry | None:
-    """Give where a question enters; None: whole passes answer it."""
-    entry = None if question.reason else entry_of(state.graph, question.edit)
-    return None if entry is None or isinstance(entry, str) or entry.whole(state) else entry
 
 
 def _runs(entries: Sequence[Entry | JointEntry | None]) -> Iterator[tuple[Place | str, int]]:

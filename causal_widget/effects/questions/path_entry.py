@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from causal_widget.effects.cutting import Change, CutState, Place, WholeState
 from causal_widget.effects.cutting.joint import Passing
@@ -16,6 +17,7 @@ from causal_widget.effects.questions.context import Context
 from causal_widget.graph import FilterGraph
 from causal_widget.interventions import (
     PathEdit,
+    Piece,
     TargetPlan,
     channels_in,
     check_plain,
@@ -26,7 +28,6 @@ from causal_widget.interventions import (
 __all__ = ["PathEntry", "path_entry"]
 
 State = CutState | WholeState | Passing
-Shadow = tuple[tuple[str, int, str, float], ...]
 
 
 class PathEntry:
@@ -75,11 +76,10 @@ class PathEntry:
         for piece in self.plan.pieces:
             weighted = channels_in(module, own, piece.channels[~piece.shadowed]) != 0
             found.append(weighted.flatten(1).any(1))
-            seen = self._seen(state, own, piece.shadow)
-            if seen is not None:
-                channels = piece.channels[piece.shadowed]
-                other = channels_in(module, seen, channels) != channels_in(module, own, channels)
-                found.append(other.flatten(1).any(1))
+            if piece.shadow:
+                other = self._seen(state, module, own, piece)
+                shared = channels_in(module, own, piece.channels[piece.shadowed])
+                found.append((other != shared).flatten(1).any(1))
         return torch.stack(found).any(0)
 
     def change(self, state: State, context: Context) -> Change:
@@ -99,22 +99,20 @@ class PathEntry:
         """Give what is added to the output of the children, in the order of the plan's pieces."""
         module = state.model.get_submodule(self.plan.layer.module)
         check_plain(self.plan.layer.name, module)
-        own = self._own(state)
-        axis = self.plan.layer.unit_axis
-        found = [
-            piece_change(piece, module, own, self._seen(state, own, piece.shadow)).movedim(axis, 1)
-            for piece in self.plan.pieces
-        ]
+        own, axis, found = self._own(state), self.plan.layer.unit_axis, []
+        for piece in self.plan.pieces:
+            other = self._seen(state, module, own, piece) if piece.shadow else None
+            added = piece_change(piece, module, channels_in(module, own, piece.channels), other)
+            found.append(added.movedim(axis, 1))
         return torch.cat(found, 1)
 
     def _own(self, state: State) -> Tensor:
         return state.value(*input_of(self.plan.layer.name)).detach()
 
-    def _seen(self, state: State, own: Tensor, shadow: Shadow) -> Tensor | None:
-        """Give the layer's input as it is where the units of a shadow are scaled on the way to it."""
-        if not shadow:
-            return None
+    def _seen(self, state: State, module: nn.Module, own: Tensor, piece: Piece) -> Tensor:
+        """Give the channels that a piece's units see otherwise: its units are scaled on the way to them."""
         assert not isinstance(state, WholeState)  # whole() says otherwise
+        shadow, channels = piece.shadow, piece.channels[piece.shadowed]
         layer, _, site, _ = shadow[0]
         axis = self.plan.graph.layer(layer).unit_axis
         units = torch.tensor([unit for _, unit, _, _ in shadow], device=own.device)
@@ -122,8 +120,18 @@ class PathEntry:
         maps = state.value(*route(layer, site, self.plan.layer.name)).detach().movedim(axis, 1)[:, units]
         scaled = maps * betas.reshape(1, -1, *[1] * (maps.ndim - 2))
         seen = state.along(*route(layer, site, self.plan.layer.name), units, scaled)
-        rows = torch.arange(len(own), device=own.device)
-        return seen.into(own, rows) if isinstance(seen, Slices) else seen
+        if not isinstance(seen, Slices):
+            return channels_in(module, seen, channels)
+        known = seen.channels[0].cpu().numpy()
+        where = np.searchsorted(known, channels) if _rises(known) else None
+        if where is None or (where >= len(known)).any() or (known[where] != channels).any():
+            rows = torch.arange(len(own), device=own.device)
+            return channels_in(module, seen.into(own, rows), channels)
+        return seen.values[:, torch.as_tensor(where, device=own.device)]
+
+
+def _rises(numbers: Int[np.ndarray, " number"]) -> bool:
+    return bool((np.diff(numbers) > 0).all())
 
 
 def path_entry(graph: FilterGraph, edits: tuple[PathEdit, ...]) -> PathEntry | str:

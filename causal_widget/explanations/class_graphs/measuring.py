@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from causal_widget.effects.cutting import BUDGET, CutModel, CutState, Pace, Place, WholeModel, WholeState
-from causal_widget.effects.questions import Context, Question, Questions, answers
+from causal_widget.effects.questions import Context, Question, answers, entries_of
 from causal_widget.errors import NonFiniteError
 from causal_widget.graph import FilterGraph
 from causal_widget.jobs import Progress
@@ -67,10 +69,9 @@ class Network:
                 found.append(state.logits.double().cpu().numpy())
         return np.concatenate(found)
 
-    def entered(self, questions: Sequence[Question]) -> tuple[CutModel | WholeModel, tuple[Place, ...]]:
-        """Give the network as the questions need it, and what a run must keep for them."""
-        asked = Questions(self.graph, tuple(questions))
-        places = dict.fromkeys(place for layer in asked.groups for place in asked.places(layer))
+    def entered(self, entries: Sequence[Any]) -> tuple[CutModel | WholeModel, tuple[Place, ...]]:
+        """Give the network as questions that enter so need it, and what a run must keep for them."""
+        places = dict.fromkeys(p for entry in entries if not isinstance(entry, str) for p in entry.needs)
         cut = self.cut
         if isinstance(cut, str) or any(isinstance(cut.region(*place), str) for place in places):
             return self.whole, tuple(place for place in places if ">" not in place[1])
@@ -123,10 +124,11 @@ class Measured:
         """
         asked = list(questions)
         found = np.zeros((self.n, len(asked)))
-        model, places = self.network.entered(asked)
+        entries = entries_of(self.network.graph, asked)
+        model, places = self.network.entered(entries)
         for rows in torch.arange(self.n).split(self._at_once(model, places)):
             with model.run(self.images[rows.to(self.images.device)], places) as state:
-                self._fill(found[int(rows[0]) : int(rows[-1]) + 1], state, asked, rows, progress)
+                self._fill(found[int(rows[0]) : int(rows[-1]) + 1], state, asked, entries, rows, progress)
         bad = np.argwhere(~np.isfinite(found))
         if len(bad):
             image, question = bad[0]
@@ -141,6 +143,7 @@ class Measured:
         found: Float64[np.ndarray, "image question"],
         state: CutState | WholeState,
         asked: Sequence[Question],
+        entries: Sequence[Any],
         rows: Tensor,
         progress: Progress,
     ) -> None:
@@ -149,14 +152,16 @@ class Measured:
         least = _ROUNDING * torch.finfo(state.logits.dtype).eps * state.logits.abs().amax(1).double()
         context = Context(torch.as_tensor(self.index[rows.numpy()]))
         pace = Pace([_ITEMS.get(before.device.type, _ITEMS_ELSEWHERE)])
-        for answer in answers(state, asked, context, pace=pace, budget=self.network.budget):
+        for answer in answers(state, asked, context, pace=pace, budget=self.network.budget, entered=entries):
             effects = answer.logits[:, :, self.column].double() - before
             effects = torch.where(effects.abs() > least, effects, 0.0)
             found[:, answer.questions] = effects.T.cpu().numpy()
             progress.advance(len(effects) * state.n, asked[answer.questions.start].name.partition("[")[0])
 
     def _at_once(self, model: CutModel | WholeModel, places: Sequence[Place]) -> int:
+        """Give how many images to run at one time: as many as one batch takes, in parts of one size."""
         if isinstance(model, WholeModel):
             return min(self.n, _IMAGES)
-        each = max(model.kept_bytes(places, 1), 1)
-        return max(1, min(self.n, _IMAGES, self.network.budget // each))
+        size = _ITEMS.get(self.images.device.type, _ITEMS_ELSEWHERE)
+        most = max(1, min(size, self.network.budget // max(model.kept_bytes(places, 1), 1)))
+        return math.ceil(self.n / math.ceil(self.n / most))
