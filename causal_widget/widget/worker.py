@@ -120,11 +120,13 @@ class Inbox:
             self._changed.notify_all()
 
     def drop_waiting(self) -> list[Task]:
-        """Cancel the running tasks and take out the waiting effects and jobs."""
+        """Cancel the running task and take out the waiting effects and jobs.
+
+        An effect that runs between two steps of a job is let go on: the job is what is cancelled.
+        """
         with self._changed:
-            for running in self._running:
-                if running.lane in (EFFECT, JOB):
-                    running.cancel()
+            if self._running and self._running[0].lane in (EFFECT, JOB):
+                self._running[0].cancel()
             dropped = [*self._lanes[EFFECT], *self._lanes[JOB]]
             self._lanes[EFFECT].clear()
             self._lanes[JOB].clear()

@@ -256,7 +256,7 @@ def test_while_it_runs_filters_are_switched_and_it_is_cancelled(lab, open_notebo
     view.root.screenshot(path=artifacts / "ranking-plan-wide.png")
     view.part("rank-run").click()
     expect(view.part("rank-cancel")).to_be_visible()
-    expect(view.part("rank-progress")).to_contain_text(" of ", timeout=SLOW)
+    expect(view.part("rank-progress")).to_contain_text("left", timeout=SLOW)
     view.double_click("2", 5)
     began = time.monotonic()
     expect(view.part("zeroed-summary")).to_contain_text("accuracy", timeout=SLOW)

@@ -111,6 +111,47 @@ def test_cancel_takes_out_effects_and_jobs_and_leaves_questions(owner):
     assert owner.done == [0, 3]
 
 
+def test_between_two_steps_of_a_job_what_a_person_waits_for_is_taken(owner):
+    job, inbox = owner.hold(), owner.worker.inbox
+    for number, lane in enumerate((JOB, EFFECT, MODEL, QUICK), start=1):
+        owner.put(number, lane)
+    found = []
+    while (task := inbox.take_between()) is not None:
+        assert inbox.running == [job, task]
+        found.append(task.request.id)
+        inbox.done()
+    assert found == [4, 3, 2]
+    assert inbox.running == [job]
+
+
+def test_an_effect_between_is_superseded_and_outlives_the_cancel_of_its_job(owner):
+    job, inbox = owner.hold(), owner.worker.inbox
+    first, _ = owner.put(1, EFFECT)
+    assert inbox.take_between() is first
+    owner.put(2, EFFECT)
+    assert first.superseded.is_set()
+    inbox.drop_waiting()
+    assert job.cancelled.is_set()
+    assert not first.cancelled.is_set()
+    inbox.done()
+
+
+def test_the_idle_task_comes_once_and_only_when_nothing_else_does(owner):
+    inbox = owner.worker.inbox
+    owner.hold()
+    inbox.idle_in(0.0)
+    for number in (1, 2):
+        owner.put(number, QUICK)
+    owner.go.set()
+    for _ in range(3):  # the two, and then the idle one
+        assert owner.began.acquire(timeout=10)
+    assert not owner.began.acquire(timeout=0.2)
+    assert inbox.wait_idle(10)
+    assert owner.done == [0, 1, 2, 0]
+    inbox.idle_in(60.0)
+    assert inbox.wait_idle(1)
+
+
 def test_thread_sees_the_context_it_was_made_in():
     token = VARIABLE.set("the cell")
     try:

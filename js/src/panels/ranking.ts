@@ -1,6 +1,6 @@
 // Every filter silenced alone: what that would cost, the job, and the table of effects with their verdicts.
 import { h, option, options, text, uid } from "../dom";
-import { count, duration, number, plural } from "../format";
+import { count, duration, number, percent, plural } from "../format";
 import { OUTCOMES, SIGNS, siteLabel } from "../rules";
 import type { Ranking } from "../records";
 import type { Scope } from "../scope";
@@ -21,7 +21,7 @@ const HEADS: Record<Key, [label: string, title: string]> = {
 };
 
 /** On every image, or on as many as it takes to know each effect on the loss so well. */
-const HOW = [["", "on every image"], ["0.01", "until ± 0.01"], ["0.003", "until ± 0.003"]];
+const HOW = [["", "all images"], ["0.01", "until ±0.01"], ["0.003", "until ±0.003"]];
 
 const of = (job: Job | null) => (job?.kind === "rank" ? job : null);
 
@@ -112,7 +112,7 @@ export function ranking(scope: Scope): HTMLElement {
     how.hidden = Boolean(job);
     how.disabled = !able;
     bar.show(job);
-    text(status, job ? jobText(job).replace(/^[^:]*: /, "") : "");
+    text(status, !job ? "" : job.total && job.remaining !== null ? `${percent(job.done / job.total, 0)} · ${duration(Math.ceil(job.remaining))} left` : jobText(job).replace(/^[^:]*: /, ""));
     text(said, job ? "Ranking. Filters can be switched meanwhile." : plan ? (plan.plan ? told(plan.plan) : "Measuring what it would cost …") : ended?.state === "cancelled" ? "Cancelled. Run again with the same images, it goes on where it stopped." : ended?.state === "failed" ? `It failed: ${ended.message}` : summary());
     said.classList.toggle("cw-warned", !job && !plan && ended?.state === "failed");
   }

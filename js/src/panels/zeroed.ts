@@ -35,7 +35,7 @@ export function zeroed(scope: Scope): HTMLElement {
   }
 
   function update(): void {
-    text(line, summary(session));
+    text(line, (line.title = summary(session)));
     line.classList.toggle("cw-stale", session.effectWaiting);
     clear.disabled = session.zeroed === 0;
   }
