@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,9 @@ from causal_widget.responses.evaluation import Evaluation
 
 __all__ = ["LiveEffects"]
 
-# images in a part: few at first, so that the first answer is there soon
-_SIZES = (8, 24, 32)
-_SIZE = 64
+# images in a part: few at first, so that the first answer is there soon, then as many as take so long
+_FIRST, _MOST = 8, 64
+_SECONDS = 0.2
 
 Logits = Float64[np.ndarray, "image class"]
 Place = tuple[str, str]
@@ -99,7 +99,7 @@ class LiveEffects:
         if seed is not None:
             order = np.random.default_rng(check_seed(seed)).permutation(order)
         self._labels = None if self._images.labels is None else self._images.labels[order]
-        self._parts = list(_parts(order))
+        self._order, self._parts = order, list[_Part]()
         self._cut = CutModel.of(self._model, graph)
         self._kept: tuple[Place, ...] = ()
         self._latest: _Answer | None = None
@@ -144,7 +144,7 @@ class LiveEffects:
         with guarded(self._model, self._device):
             told.start(self.n_images, "images")
             told.advance(sum(map(len, answer.logits)))
-            for part in self._parts[len(answer.logits) :]:
+            for part in self._left(len(answer.logits)):
                 answer.logits.append(self._under(do, part, place))
                 told.advance(len(part.order))
                 if seconds is not None and time.perf_counter() - began > seconds:
@@ -152,6 +152,19 @@ class LiveEffects:
             told.finish()
         answer.seconds += time.perf_counter() - began
         return self._result(answer, place is not None)
+
+    def _left(self, done: int) -> Iterator[_Part]:
+        """Give the parts from some number on; new ones are cut by how long the last one took."""
+        yield from self._parts[done:]
+        first = sum(len(part.order) for part in self._parts)
+        size, began = _FIRST, time.perf_counter()
+        while first < self.n_images:
+            part = _Part(self._order[first : first + size])
+            self._parts.append(part)
+            yield part
+            first += size
+            took = (time.perf_counter() - began) / size
+            size, began = max(_FIRST, min(_MOST, round(_SECONDS / max(took, 1e-9)))), time.perf_counter()
 
     def _result(self, answer: _Answer, cut: bool) -> Effect:
         before = np.concatenate([part.before[cut] for part in self._parts[: len(answer.logits)]])
@@ -266,14 +279,6 @@ class _Images:
         if len({self.batches[b].shape[1:] for b, _ in chosen}) > 1:
             raise DataError("the loader gives images of several sizes; expected one size")
         return torch.stack([self.batches[b][i] for b, i in chosen])
-
-
-def _parts(order: Int64[np.ndarray, " image"]) -> Iterator[_Part]:
-    first, sizes = 0, chain(_SIZES, repeat(_SIZE))
-    while first < len(order):
-        size = next(sizes)
-        yield _Part(order[first : first + size])
-        first += size
 
 
 def _numbers(logits: Tensor) -> Logits:

