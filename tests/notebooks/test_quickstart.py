@@ -36,7 +36,8 @@ def test_it_shows_what_the_text_speaks_of(executed):
     assert float(reading.shown(cells["load"]).splitlines()[-1]) >= 0.97
     assert re.search(r"accuracy +9\d\.\d\d% -> ", reading.shown(cells["effect"]))
     assert "coefficient" in reading.shown(cells["agreement"])
-    for name in ("first-filters", "importance-plot", "effect-plot", "heatmap", "pruning-plot"):
+    assert re.search(r"24 units of 2 layers, 500 images", reading.shown(cells["plan"]))
+    for name in ("first-filters", "importance-plot", "effect-plot", "ranking", "heatmap", "pruning-plot"):
         assert len(reading.pictures(cells[name])) == 1, name
     mimetypes = [kind for output in cells["widget"].outputs for kind in output.data]
     assert "application/vnd.jupyter.widget-view+json" in mimetypes
