@@ -21,7 +21,7 @@ const HEADS: Record<Key, [label: string, title: string]> = {
 };
 
 /** On every image, or on as many as it takes to know each effect on the loss so well. */
-const HOW = [["", "all images"], ["0.01", "until ±0.01"], ["0.003", "until ±0.003"]];
+const HOW = [["", "all images"], ["0.01", "to ±0.01"], ["0.003", "to ±0.003"]];
 
 const of = (job: Job | null) => (job?.kind === "rank" ? job : null);
 
