@@ -306,3 +306,16 @@ def test_bad_loaders_are_refused(
     model, x = seeded(Plain), images()
     with pytest.raises(error, match=says):
         look(model, trace(model, x), **{"images": x, **options})
+
+
+def test_images_may_have_any_numbers() -> None:
+    """Noise is drawn by the numbers: rows picked out of a pass are those of a pass over these alone."""
+    model, x = seeded(Residual).double(), images(6).double()
+    graph, edit = trace(model, x), UnitEdit(UNITS, Noise(0.5, 3))
+    with edited(model, graph, edit) as changed:
+        expected = changed(x)
+    rows = torch.tensor([4, 1, 5])
+    with edited(model, graph, edit, index=rows) as changed:
+        torch.testing.assert_close(changed(x[rows]), expected[rows])
+        with pytest.raises(DataError, match="6 images, and numbers for 3"):
+            changed(x)
