@@ -10,6 +10,12 @@ from causal_widget.evaluation.attributions import (
     local_lipschitz,
     superpixels,
 )
+from causal_widget.evaluation.class_graphs import (
+    Reliability,
+    ReliabilityPlan,
+    plan_reliability,
+    reliability,
+)
 from causal_widget.evaluation.coar import Coar, coar_of, ridge_of
 from causal_widget.evaluation.elsewhere import Elsewhere, predict_accuracy
 from causal_widget.evaluation.fidelity import Fidelity, fidelity
@@ -31,6 +37,8 @@ __all__ = [
     "Fidelity",
     "Foreseen",
     "MethodScores",
+    "Reliability",
+    "ReliabilityPlan",
     "Removal",
     "Removals",
     "Score",
@@ -45,8 +53,10 @@ __all__ = [
     "local_lipschitz",
     "network_effects",
     "of_local",
+    "plan_reliability",
     "predict_accuracy",
     "predict_removal",
+    "reliability",
     "ridge_of",
     "scored",
     "superpixels",

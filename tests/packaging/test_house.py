@@ -15,7 +15,8 @@ FLOORS = [
     {"graph"},
     {"responses", "interventions"},
     {"scm", "effects"},
-    {"importance", "explanations", "pruning", "evaluation"},
+    {"importance", "explanations", "pruning"},
+    {"evaluation"},
     {"explainer"},
     {"widget"},
 ]
