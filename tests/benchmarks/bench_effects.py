@@ -1,97 +1,118 @@
-"""The exact sweep over a network's filters, against a loop of whole forward passes over the same images.
+"""The exact sweep over a network's filters, against a loop of whole forward passes and captum's.
 
 Of every layer some filters are judged, drawn at random; times are those filters', scaled to the layer's
-number. Both run on the same images, one after the other within a layer, so that a busy machine slows both.
+number (captum's by its number of passes: one for each group of its mask and two more). All ways run on the
+same images, one after the other within a layer, so that a busy machine slows all; medians over rounds.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
+import statistics
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
+from captum.attr import LayerFeatureAblation
 from torch import Tensor, nn
 
 from causal_widget.effects.cutting import CutModel, Pace, single_effects
 from causal_widget.effects.plan import plan_effects
-from causal_widget.effects.sweep import Sweep
+from causal_widget.effects.work import Settings
 from causal_widget.graph import FilterGraph, Layer, trace, watch
 from causal_widget.guard import guarded
 from causal_widget.interventions import Intervention, Lever
-from tests.benchmarks import harness
+from tests.benchmarks import harness, real
 
-FILTERS = 4
-IMAGES = {"ResNet-32": 64, "VGG-19-BN": 32, "ResNet-18, 64 x 64": 32}
+ROUNDS = 3
+IMAGES = {"ResNet-32": 64, "VGG-19-BN": 32, "ResNet-18": 8}
+FILTERS = {"ResNet-32": 4, "VGG-19-BN": 3, "ResNet-18": 2}
+MADE = {"VGG-19-BN": "VGG-19-BN, 32 x 32", "ResNet-18": "ResNet-18, 224 x 224"}
+
+
+@dataclass
+class Found:
+    """One pass over the layers: processor seconds of each way, and differences over the effect's scale."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: {"loop": 0.0, "captum": 0.0, "ours": 0.0})
+    loop_error: float = 0.0
+    captum_errors: list[float] = field(default_factory=list)
 
 
 def measure(name: str) -> dict[str, object]:
-    """Time both ways, and compare their answers in single and in double precision."""
-    model, images = network(name)
+    """Time the ways, and compare their answers in single and in double precision."""
+    model, images, labels = network(name)
     graph = trace(model, images[:1])
     cut = CutModel.of(model, graph)
     assert isinstance(cut, CutModel), cut
-    plan = plan_effects(model, [images], graph=graph).sweep
-    loop, (_, ours) = 0.0, timed(lambda: kept_everywhere(cut, images))
-    worst, alive, rounding = 0.0, [], 0.0
-    for layer in graph.hidden_conv_layers:
-        units = sorted(random.Random(layer.index).sample(range(layer.units), FILTERS))
-        began = time.process_time()
-        expected = looped(model, graph, layer, units, images)
-        loop += (time.process_time() - began) * layer.units / FILTERS
-        got, base, share, seconds = swept(cut, layer, units, images, plan)
-        ours += seconds * layer.units / FILTERS
-        scale = float((expected - base).abs().max())
-        worst = max(worst, float((got - expected).abs().max()) / scale)
-        rounding = max(rounding, float((got - expected).abs().max() / base.abs().max()))
-        alive.append(share)
+    plan = plan_effects(model, [images], graph=graph).settings
+    case = Case(model, graph, cut, plan, images, labels, FILTERS[name])
+    rounds = [one_round(case) for _ in range(ROUNDS)]
+    loop, others, ours = (
+        statistics.median(one.seconds[way] for one in rounds) for way in ("loop", "captum", "ours")
+    )
+    gain = layout_gain(model, images) if plan.channels_last else 1.0
+    exact, own, loops = in_double(case)
     return {
         "network": name,
         "filters": sum(layer.units for layer in graph.hidden_conv_layers),
         "images": len(images),
         "loop s": loop,
+        "captum s": others,
         "ours s": ours,
-        "times faster": loop / ours,
-        "channels last": plan.channels_last,
-        "run of pairs": float(np.mean(alive)),
-        "largest error / effect": worst,
-        "largest error / logit": rounding,
-        "the same in float64": in_double(model, graph, images[:4]),
+        "x loop": loop / ours,
+        "x loop in our layout": loop / ours / gain,
+        "x captum": others / ours,
+        "error / effect": max(one.loop_error for one in rounds),
+        "ours, truth": own,
+        "loop, truth": loops,
+        "in float64": exact,
+        "captum, median layer": statistics.median(rounds[0].captum_errors),
+        "captum, worst layer": max(rounds[0].captum_errors),
     }
 
 
-def in_double(model: nn.Module, graph: FilterGraph, images: Tensor) -> float:
-    """Largest error over the effect's scale where rounding plays no part."""
-    model, images, worst = model.double(), images.double(), 0.0
-    cut = CutModel.of(model, graph)
-    assert isinstance(cut, CutModel), cut
-    for layer in graph.hidden_conv_layers[::4]:
-        units = [0, layer.units - 1]
-        expected = looped(model, graph, layer, units, images)
-        got, base, _, _ = swept(cut, layer, units, images)
-        scale = float((expected - base).abs().max())
-        worst = max(worst, float((got - expected).abs().max()) / scale if scale else 0.0)
-    return worst
+@dataclass(frozen=True)
+class Case:
+    """A network with its images and its plan."""
+
+    model: nn.Module
+    graph: FilterGraph
+    cut: CutModel
+    plan: Settings
+    images: Tensor
+    labels: Tensor
+    filters: int
+
+    def units(self, layer: Layer) -> list[int]:
+        """Filters of a layer that are judged."""
+        return sorted(random.Random(layer.index).sample(range(layer.units), self.filters))
 
 
-def network(name: str) -> tuple[nn.Module, Tensor]:
-    """Network and images: the trained ResNet-32 of ../shared/data, or one of the harness's."""
-    if name != "ResNet-32":
-        model, loader = harness.prepared("VGG-19-BN, 32 x 32" if name == "VGG-19-BN" else name, 256)
-        return model, torch.cat([images for images, _ in loader])[: IMAGES[name]]
-    folder = harness.ROOT.parent / "shared" / "data"
-    spec = importlib.util.spec_from_file_location("shared_data_models", folder / "models.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    model, mean, std = module.load("cifar_resnet32")
-    pixels = np.load(folder / "cifar10_test_lossless_1017.npz", allow_pickle=False)["images"]
-    return model.eval(), module.normalise(pixels[: IMAGES[name]], mean, std)
+def one_round(case: Case) -> Found:
+    """Every layer by every way."""
+    found = Found()
+    found.seconds["ours"], _ = timed(lambda: kept_everywhere(case))
+    for layer in case.graph.hidden_conv_layers:
+        units = case.units(layer)
+        scale = layer.units / len(units)
+        took, expected = timed(lambda: looped(case.model, case.graph, layer, units, case.images))  # noqa: B023
+        found.seconds["loop"] += took * scale
+        took, by_captum = timed(lambda: ablated(case, layer, units))  # noqa: B023
+        found.seconds["captum"] += took * (layer.units + 2) / (len(units) + 3)
+        got, base, took = swept(case.cut, layer, units, case.images, case.plan)
+        found.seconds["ours"] += took * scale
+        largest = float((expected - base).abs().max())
+        if not largest:  # filters that are silent in all images
+            continue
+        found.loop_error = max(found.loop_error, float((got - expected).abs().max()) / largest)
+        true = (base - got)[:, torch.arange(len(case.labels)), case.labels]
+        found.captum_errors.append(float((by_captum - true).abs().max() / true.abs().max()))
+    return found
 
 
 def looped(model: nn.Module, graph: FilterGraph, layer: Layer, units: list[int], images: Tensor) -> Tensor:
@@ -105,45 +126,98 @@ def looped(model: nn.Module, graph: FilterGraph, layer: Layer, units: list[int],
     return torch.stack(found)
 
 
-def kept_everywhere(cut: CutModel, images: Tensor) -> None:
+def ablated(case: Case, layer: Layer, units: list[int]) -> Tensor:
+    """Fall of the true class's logit (unit, image) by captum, a pass a filter and one for all others at once.
+
+    At the normalisation, for captum cannot tell the calls of a module used twice; what is zero there is zero
+    after ReLU.
+    """
+    assert layer.norm is not None
+    mask = torch.full((1, layer.units, *[1] * (len(layer.shape) - 1)), len(units))
+    for group, unit in enumerate(units):
+        mask[0, unit] = group
+    ablation = LayerFeatureAblation(case.model, case.model.get_submodule(layer.norm))
+    found = ablation.attribute(case.images, layer_baselines=0, target=case.labels, layer_mask=mask)
+    return found[:, units].flatten(2)[:, :, 0].T  # type: ignore[no-any-return]
+
+
+def kept_everywhere(case: Case) -> None:
     """The run without a change: a sweep needs it once for all layers."""
-    with cut.run(images, [(layer.name, layer.site("activation")) for layer in cut.graph.hidden_conv_layers]):
+    layers = case.graph.hidden_conv_layers
+    with case.cut.run(case.images, [(layer.name, layer.site("activation")) for layer in layers]):
         pass
 
 
 def swept(
-    cut: CutModel, layer: Layer, units: list[int], images: Tensor, plan: Sweep | None = None
-) -> tuple[Tensor, Tensor, float, float]:
-    """Logits (unit, image, class), those without a change, the share of pairs that were run, and seconds."""
+    cut: CutModel, layer: Layer, units: list[int], images: Tensor, plan: Settings | None = None
+) -> tuple[Tensor, Tensor, float]:
+    """Logits (unit, image, class), those without a change, and seconds."""
     place = (layer.name, layer.site("activation"))
     last, items = (False, 32) if plan is None else (plan.channels_last, plan.items[layer.name])
     with cut.run(images, [place], channels_last=last) as state:
-        pace, began = Pace([items]), time.process_time()
-        made = single_effects(state, *place, units, lambda _, maps: torch.zeros_like(maps), pace=pace)
-        blocks = list(made)
-        seconds = time.process_time() - began
-    ran = sum(block.items for block in blocks)
-    logits = torch.cat([block.logits for block in blocks])
-    return logits, state.logits, ran / (len(units) * len(images)), seconds
+        made = single_effects(
+            state, *place, units, lambda _, maps: torch.zeros_like(maps), pace=Pace([items])
+        )
+        seconds, blocks = timed(lambda: list(made))
+    return torch.cat([block.logits for block in blocks]), state.logits, seconds
 
 
-def timed(function: Any) -> tuple[Any, float]:
-    """Result and processor seconds of one call."""
+def layout_gain(model: nn.Module, images: Tensor) -> float:
+    """How many times faster a bare forward pass is with a pixel's channels side by side; at least 1."""
+    last = images.contiguous(memory_format=torch.channels_last)
+    took: dict[bool, list[float]] = {False: [], True: []}
+    with torch.no_grad():
+        for _ in range(5):
+            for way, given in ((False, images), (True, last)):
+                took[way].append(timed(lambda: model(given))[0])  # noqa: B023
+    return max(1.0, statistics.median(took[False]) / statistics.median(took[True]))
+
+
+def in_double(case: Case) -> tuple[float, float, float]:
+    """Largest errors over the effect's scale: ours in float64, and both ways in float32 against float64."""
+    images, layers = case.images[:4], case.graph.hidden_conv_layers[::4]
+    single = {layer.name: _both(case.model, case.graph, case.cut, layer, images) for layer in layers}
+    model = case.model.double()
+    cut, worst = CutModel.of(model, case.graph), [0.0, 0.0, 0.0]
+    assert isinstance(cut, CutModel), cut
+    for layer in layers:
+        got, expected, base = _both(model, case.graph, cut, layer, images.double())
+        scale = float((expected - base).abs().max())
+        ours, loop, before = (one.double() for one in single[layer.name])
+        errors = (got - expected, (ours - before) - (expected - base), (loop - before) - (expected - base))
+        worst = [max(w, float(e.abs().max()) / scale) for w, e in zip(worst, errors, strict=True)]
+    return worst[0], worst[1], worst[2]
+
+
+def _both(
+    model: nn.Module, graph: FilterGraph, cut: CutModel, layer: Layer, images: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    units = [0, layer.units - 1]
+    got, base, _ = swept(cut, layer, units, images)
+    return got, looped(model, graph, layer, units, images), base
+
+
+def network(name: str) -> tuple[nn.Module, Tensor, Tensor]:
+    """Network, images and labels: the trained ResNet-32 of ../shared/data, or one of the harness's."""
+    if name == "ResNet-32":
+        return real.network("cifar_resnet32", "cifar10_test_lossless_1017.npz", IMAGES[name])
+    model, loader = harness.prepared(MADE[name], 256)
+    images, labels = zip(*loader, strict=True)
+    return model, torch.cat(images)[: IMAGES[name]], torch.cat(labels)[: IMAGES[name]]
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Processor seconds of one call, and its result."""
     began = time.process_time()
     result = function()
-    return result, time.process_time() - began
+    return time.process_time() - began, result
 
 
 def test_bench_effects() -> None:
     """Print the table."""
-    rows = [harness.apart("bench_effects", name, threads=1) for name in names()]
-    harness.show(f"zeroing every filter alone, processor seconds on one core, from {FILTERS} a layer", rows)
-
-
-def names() -> list[str]:
-    """Networks that are there."""
-    here = (harness.ROOT.parent / "shared" / "data" / "models.py").is_file()
-    return [name for name in IMAGES if here or name != "ResNet-32"]
+    names = [name for name in IMAGES if name != "ResNet-32" or real.there()]
+    rows = [harness.apart("bench_effects", name, threads=1) for name in names]
+    harness.show("zeroing every filter alone, processor seconds, one thread, from some filters a layer", rows)
 
 
 if __name__ == "__main__":

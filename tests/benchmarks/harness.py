@@ -35,6 +35,7 @@ def vgg19_bn(classes: int = 10) -> nn.Sequential:
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     "ResNet-18, 64 x 64": (lambda: torchvision.models.resnet18(weights=None), 64, 1000),
+    "ResNet-18, 224 x 224": (lambda: torchvision.models.resnet18(weights=None), 224, 1000),
     "VGG-19-BN, 32 x 32": (vgg19_bn, 32, 10),
 }
 
