@@ -3,7 +3,7 @@ import { build } from "esbuild";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { deflateSync } from "node:zlib";
+import zopfli from "@gfx/zopfli";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const shared = {
@@ -56,9 +56,10 @@ function written(bytes) {
 /**
  * The whole module is copied into the saved state of every widget, so it travels deflated: a small module that
  * inflates the real one and hands on its default export. The browser imports it the way anywidget imports any module.
+ * Zopfli deflates it 4 % smaller than node's own zlib, and to the same bytes on every machine.
  */
-function packed(code) {
-  const bytes = deflateSync(code, { level: 9, memLevel: 9 });
+async function packed(code) {
+  const bytes = await zopfli.zlibAsync(code, { numiterations: 30 });
   return [
     "// causal_widget's page, deflated, 13 bits in two characters; its source is in js/src, and js/build.mjs makes this file.",
     `const data = "${written(bytes)}";`,
@@ -86,7 +87,7 @@ if (process.argv.includes("--tests")) {
 } else {
   const outfile = join(here, "../causal_widget/static/widget.js");
   const { outputFiles } = await build({ ...shared, entryPoints: ["src/index.ts"], write: false, minify: true });
-  const text = packed(outputFiles[0].contents);
+  const text = await packed(outputFiles[0].contents);
   mkdirSync(dirname(outfile), { recursive: true });
   writeFileSync(outfile, text);
   const kb = (n) => (n / 1024).toFixed(1);
