@@ -51,6 +51,8 @@ class ClassGraph:
         Class name of the network.
     seconds : float
         How long it took.
+    example_shape : tuple of int
+        Shape of the image by which the network was traced.
     """
 
     target: int
@@ -69,6 +71,7 @@ class ClassGraph:
     choices: Mapping[str, str] = field(default_factory=dict)
     model_name: str = ""
     seconds: float = 0.0
+    example_shape: tuple[int, ...] = ()
 
     @cached_property
     def _by_name(self) -> dict[str, LayerUnits]:

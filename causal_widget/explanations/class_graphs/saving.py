@@ -42,6 +42,7 @@ def from_record(record: Any, where: str = "the record") -> ClassGraph:
     try:
         given = {one.name: record[one.name] for one in fields(ClassGraph)}
         given["layers"] = tuple(LayerUnits.from_dict(layer) for layer in record["layers"])
+        given["example_shape"] = tuple(record["example_shape"])
         given["class_units"] = {layer: tuple(units) for layer, units in record["class_units"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{where} is damaged: {type(error).__name__}: {error}") from error
