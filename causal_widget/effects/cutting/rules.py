@@ -239,7 +239,7 @@ def _convolved(conv: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, gro
 
 def _difference(run: Running, node: fx.Node, given: Slices) -> Tensor:
     kept: Tensor = run.kept(node.args[0])  # type: ignore[arg-type]
-    change: Tensor = given.values - given.of(kept, run.items.rows)
+    change: Tensor = given.values - given.of(kept, run.items)
     return change
 
 
@@ -328,7 +328,7 @@ def _beside(run: Running, other: fx.Node, given: Slices, whole: Tensor) -> Any:
         return None
     if kept.shape[0] == 1 and len(whole) > 1:
         return kept if kept.shape[1] == 1 else kept[0][given.channels]
-    return given.of(kept, run.items.rows) if kept.shape[0] == len(whole) else None
+    return given.of(kept, run.items) if kept.shape[0] == len(whole) else None
 
 
 def _axis_of_cat(node: fx.Node) -> Any:

@@ -50,11 +50,13 @@ class Slices:
     channels: Int[Tensor, "item slice"]
     values: Float[Tensor, "item slice ..."]
 
-    def of(self, kept: Tensor, rows: Int[Tensor, " item"]) -> Tensor:
+    def of(self, kept: Tensor, items: Items) -> Tensor:
         """Give these channels of a kept value (image, channel, ...) as they were: (item, slice, ...)."""
+        if items.every and len(items.blocks) == 1:
+            return kept if kept.shape[1] == 1 else kept.index_select(1, self.channels[0])
         if kept.shape[1] == 1:
-            return kept[rows]
-        return kept[rows[:, None], self.channels]
+            return kept[items.rows]
+        return kept[items.rows[:, None], self.channels]
 
     def into(self, kept: Tensor, rows: Int[Tensor, " item"]) -> Tensor:
         """Give the whole value: that which was kept, with these channels replaced."""

@@ -70,16 +70,16 @@ class PathEntry:
 
     @torch.no_grad()
     def active(self, state: State, context: Context) -> Bool[Tensor, " image"]:
-        """Say in which images any child sees anything else than without the edits."""
+        """Say in which images any of the sources, or of their own channels, holds anything."""
         module, own = state.model.get_submodule(self.plan.layer.module), self._own(state)
-        found = []
-        for piece in self.plan.pieces:
-            weighted = channels_in(module, own, piece.channels[~piece.shadowed]) != 0
-            found.append(weighted.flatten(1).any(1))
-            if piece.shadow:
-                other = self._seen(state, module, own, piece)
-                shared = channels_in(module, own, piece.channels[piece.shadowed])
-                found.append((other != shared).flatten(1).any(1))
+        found = [
+            (channels_in(module, own, piece.channels[~piece.shadowed]) != 0).flatten(1).any(1)
+            for piece in self.plan.pieces
+        ]
+        for layer, unit, site, _ in (one for shadow in self.plan.shadows for one in shadow):
+            maps = state.value(*route(layer, site, self.plan.layer.name))
+            maps = maps.movedim(self.plan.graph.layer(layer).unit_axis, 1)[:, [unit]]
+            found.append((maps != 0).flatten(1).any(1))
         return torch.stack(found).any(0)
 
     def change(self, state: State, context: Context) -> Change:
