@@ -12,7 +12,6 @@ from causal_widget.effects.questions import Question
 from causal_widget.effects.questions.entry import entry_of
 from causal_widget.effects.questions.path_entry import PathEntry
 from causal_widget.explanations.class_graphs.measuring import Measured
-from causal_widget.graph import FilterGraph
 from causal_widget.interventions import Edits, PathEdit, UnitEdit
 from causal_widget.jobs import Progress
 
@@ -45,6 +44,7 @@ class Memory:
     known: dict[Key, Effects] = field(default_factory=dict)
     pairs: int = 0
     surprises: int = 0
+    _linear: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
     def ask(self, questions: Iterable[Question], progress: Progress) -> None:
         """Measure what is not known yet."""
@@ -69,8 +69,8 @@ class Memory:
 
     def _measure(self, questions: list[Question], progress: Progress) -> dict[Key, Effects]:
         """Measure; what reaches the class's output by weights alone is measured at beta = 0 and scaled."""
-        graph, n = self.measured.network.graph, self.measured.n
-        linear = {one.edit: _at_zero(one) for one in questions if _is_linear(graph, one)}
+        n = self.measured.n
+        linear = {one.edit: _at_zero(one) for one in questions if self._is_linear(one)}
         bare = {one.edit: one for one in linear.values()}
         asked = [*bare.values(), *(one for one in questions if one.edit not in linear)]
         if not asked:
@@ -87,14 +87,16 @@ class Memory:
         kept = {one.edit for one in questions}
         return {edit: values for edit, values in found.items() if edit in kept} | own
 
-
-def _is_linear(graph: FilterGraph, question: Question) -> bool:
-    """Whether the class's output is the weights' own: beta - 1 is then a factor of the effect, exactly."""
-    edit, output = question.edit, graph.output
-    if not isinstance(edit, PathEdit) or edit.target != output.name or output.kind == "output":
-        return False
-    entry = entry_of(graph, edit)
-    return isinstance(entry, PathEntry) and entry.linear is not None
+    def _is_linear(self, question: Question) -> bool:
+        """Whether the class's output is the weights' own: 1 - beta is then a factor of the effect."""
+        edit, output = question.edit, self.measured.network.graph.output
+        if not isinstance(edit, PathEdit) or edit.target != output.name or output.kind == "output":
+            return False
+        path = (*edit.source, edit.children)
+        if path not in self._linear:
+            entry = entry_of(self.measured.network.graph, edit)
+            self._linear[path] = isinstance(entry, PathEntry) and entry.linear is not None
+        return self._linear[path]
 
 
 def _at_zero(question: Question) -> Question:
