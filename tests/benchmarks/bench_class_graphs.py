@@ -60,12 +60,13 @@ def alone(digits: Digits) -> float:
     """Seconds for a pair of unit and image where each is run by itself, with weights written to a copy."""
     written, images = copy.deepcopy(digits.model), digits.found_on[0][:ALONE]
     pairs, began = 0, time.process_time()
+    # Units that each layer reads, and how many of its inputs one has.
     consumers = {
         "conv2": (6, 1),
         "fc1": (16, 25),
         "fc2": (120, 1),
         "fc3": (84, 1),
-    }  # units read, width of one
+    }
     with torch.no_grad():
         for name, (units, width) in consumers.items():
             weight = written.get_submodule(name).weight
@@ -126,7 +127,7 @@ def reliable(digits: Digits) -> None:
         total = table.groupby(["verdict", "layer", "b"], sort=False)[["appearing", "always"]].sum()
         total["share"] = total["always"] / total["appearing"]
         print(
-            f"\nReliability, {mode}: ten digits, {RELIABLE} images each, {RUNS} runs each, {BETAS} betas a unit; "
+            f"\nReliability, {mode}: ten digits, {RELIABLE} images and {RUNS} runs each, {BETAS} betas; "
             f"units of those that ever appear that do so in at least 98 % of runs ({changed:,} surprises, "
             f"{time.process_time() - began:.0f} s)"
         )

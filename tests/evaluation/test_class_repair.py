@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,9 +99,10 @@ def test_where_blocking_takes_more_than_it_gives_the_network_stays_as_it_was() -
     assert own.units == (("second", 1),)
 
 
-def test_without_images_it_blocks_and_says_that_nothing_was_measured() -> None:
+def test_without_images_it_blocks_and_says_that_nothing_was_measured(tmp_path: Path) -> None:
     model = hurt()
-    fixed = repair(model, graph_of(model), share=1.0)
+    graph_of(model).save(tmp_path / "graph.json")
+    fixed = repair(model, ClassGraph.load(tmp_path / "graph.json"), share=1.0)
     assert "not measured" in repr(fixed)
     assert fixed.model.second.weight[0, :, 0, 0].tolist() == [1, 1, 0, 0, 0]  # first[4] to second[0]
     assert fixed.model.second.weight[1, :, 0, 0].tolist() == [1, 0, 0, 0, 0]
