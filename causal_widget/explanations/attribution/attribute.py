@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from causal_widget.effects import in_halves, sizes_said
-from causal_widget.errors import ArgumentError, DataError, NonFiniteError
+from causal_widget.errors import ArgumentError, DataError, NonFiniteError, OrderError
 from causal_widget.explanations.attribution.choice import ClassUnits, chosen_parents, chosen_units
 from causal_widget.explanations.attribution.receptive_field import (
     ReceptiveField,
@@ -30,7 +30,7 @@ Respond = Callable[[Tensor], tuple[Tensor, np.ndarray]]
 
 
 def attribute(
-    model: nn.Module,
+    model: nn.Module | ClassUnits,
     images: Float[Tensor, "image channel height width"],
     layer: str | int,
     units: Any = None,
@@ -49,8 +49,9 @@ def attribute(
 
     Parameters
     ----------
-    model : nn.Module
-        The network, which is not changed.
+    model : nn.Module or ClassGraph
+        The network, which is not changed; or a class's explanatory graph that knows the network it was found
+        in, and then says which units count.
     images : Tensor, shape (image, channel, height, width)
         As the network takes them; a single image without the first axis will do.
     layer : str or int
@@ -81,9 +82,13 @@ def attribute(
         If the images are not such, or of a size that the network cannot take, or responses are not finite.
     UnsupportedModelError
         If the layer computes in a way of its own, or an operation's window is not known.
+    OrderError
+        If a graph was loaded and does not know its network.
     """
     batch = _images(images)
-    network = bare(model)
+    network = bare(_network_of(model))
+    if not isinstance(model, nn.Module) and units is None:
+        units = model
     traced = graph if graph is not None else trace(network, batch[:1])
     chosen = traced.layer(layer)
     if len(chosen.shape) not in (1, 3) or chosen.kind == "output":
@@ -97,6 +102,13 @@ def attribute(
         maps, counts = _run(network, chosen, batch, respond, device)
     weights = None if isinstance(units, ClassUnits) or choice.weights is None else np.array(choice.weights)
     return Attribution(chosen.name, choice.units, weights, counts, maps, field)
+
+
+def _network_of(given: nn.Module | ClassUnits) -> nn.Module:
+    network = given if isinstance(given, nn.Module) else getattr(given, "model", None)
+    if not isinstance(network, nn.Module):
+        raise OrderError("this graph does not know its network: give attribute(model, images, layer, graph)")
+    return network
 
 
 def _response(

@@ -18,6 +18,7 @@ from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.explanations.class_graphs.layer_units import NOT_ASKED, LayerUnits
 
 if TYPE_CHECKING:
+    from torch import nn
     from matplotlib.figure import Figure
 
 __all__ = ["ClassGraph"]
@@ -53,6 +54,8 @@ class ClassGraph:
         How long it took.
     example_shape : tuple of int
         Shape of the image by which the network was traced.
+    model : nn.Module or None
+        The network it was found in; None after loading.
     """
 
     target: int
@@ -72,6 +75,7 @@ class ClassGraph:
     model_name: str = ""
     seconds: float = 0.0
     example_shape: tuple[int, ...] = ()
+    model: nn.Module | None = field(default=None, metadata={"saved": False})
 
     @cached_property
     def _by_name(self) -> dict[str, LayerUnits]:

@@ -236,4 +236,5 @@ def _one(work: _Work, target: int, given: ClassImages) -> ClassGraph:
         target, name, settings.mode, settings.alpha, settings.level, settings.b, settings.seed, layers,
         first_targets(measured), least, float(own.mean()), kept.n, n_wrong, settings.choices,
         network.graph.model_name, time.perf_counter() - began, tuple(network.graph.example_shape),
+        network.model,
     )  # fmt: skip

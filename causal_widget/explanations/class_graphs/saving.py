@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ FORMAT, VERSION = "causal_widget class graph", 1
 def record_of(graph: ClassGraph) -> dict[str, Any]:
     """Give a graph as plain values."""
     record: dict[str, Any] = {"format": FORMAT, "version": VERSION}
-    for one in fields(graph):
+    for one in _saved():
         record[one.name] = getattr(graph, one.name)
     record["layers"] = [layer.to_dict() for layer in graph.layers]
     record["class_units"] = {layer: list(units) for layer, units in graph.class_units.items()}
@@ -40,13 +40,17 @@ def from_record(record: Any, where: str = "the record") -> ClassGraph:
     if record.get("version") != VERSION:
         raise DataError(f"{where} is of version {record.get('version')!r}; this reads version {VERSION}")
     try:
-        given = {one.name: record[one.name] for one in fields(ClassGraph)}
+        given = {one.name: record[one.name] for one in _saved()}
         given["layers"] = tuple(LayerUnits.from_dict(layer) for layer in record["layers"])
         given["example_shape"] = tuple(record["example_shape"])
         given["class_units"] = {layer: tuple(units) for layer, units in record["class_units"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{where} is damaged: {type(error).__name__}: {error}") from error
     return ClassGraph(**given)
+
+
+def _saved() -> list[Field[Any]]:
+    return [one for one in fields(ClassGraph) if one.metadata.get("saved", True)]
 
 
 def save(graph: ClassGraph, path: str | Path) -> None:
