@@ -18,8 +18,8 @@ from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 from causal_widget.explanations.class_graphs.layer_units import NOT_ASKED, LayerUnits
 
 if TYPE_CHECKING:
-    from torch import nn
     from matplotlib.figure import Figure
+    from torch import nn
 
 __all__ = ["ClassGraph"]
 

@@ -178,6 +178,7 @@ def explain_classes(
 class _Work:
     """What the graphs of all classes share."""
 
+    model: nn.Module
     network: Network
     settings: Settings
     names: Sequence[str] | None
@@ -204,7 +205,9 @@ def _explained(
             graph = trace(network, first_images(images)[:1].to(guard.device))
         targets = _targets(asked, graph.output.units, names)
         given = images_of_classes(network, images, targets, graph.output.units, guard.device, most)
-        work = _Work(Network.of(network, graph, budget), settings, names, told, seen or (lambda _: None))
+        work = _Work(
+            network, Network.of(network, graph, budget), settings, names, told, seen or (lambda _: None)
+        )
         units = sum(layer.units for layer in graph.layers if not layer.is_output)
         told.start(units * sum(one.n for one in given.values()), "pairs of unit and image", "class graphs")
         try:
@@ -236,5 +239,5 @@ def _one(work: _Work, target: int, given: ClassImages) -> ClassGraph:
         target, name, settings.mode, settings.alpha, settings.level, settings.b, settings.seed, layers,
         first_targets(measured), least, float(own.mean()), kept.n, n_wrong, settings.choices,
         network.graph.model_name, time.perf_counter() - began, tuple(network.graph.example_shape),
-        network.model,
+        work.model,
     )  # fmt: skip
