@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from causal_widget.effects.evidence import ControlledEvidence
 from causal_widget.effects.judging import refuse_unreachable, still_open
@@ -72,6 +72,8 @@ def _estimate_all(run: Run) -> None:
     everything, each = run.everything(), run.settings.recorded_forwards
     for part in run.shards.stage(0, lambda: run.pool.parts(run.settings.recorded, keep=run.seed)):
         found, before = run.estimated(part, everything)
+        cheap = {layer: one.cheap for layer, one in found.items()}
+        run.shards.remember(part, cheap, run.work.budget, run.pool.expected)
         grown: dict[str, Evidence] = {
             layer: _evidence(run, layer, one).with_cheap(one.cheap, one.changed)
             for layer, one in found.items()
@@ -104,23 +106,35 @@ def _measure(
     for part in run.shards.stage(stage, lambda: run.pool.chosen(numbers, run.settings.images)):
         left = {layer: mask for layer, mask in wanted.items() if mask.any() and not run.shards.has(layer)}
         if left:
-            cheap, _ = run.estimated(part, left)
-            run.each_layer(part, left, _taker(run, part, cheap, left, pilot))
+            cheap, work = _estimates(run, part, left)
+            run.each_layer(part, left, _taker(run, cheap, work, left, pilot))
+
+
+def _estimates(
+    run: Run, part: Part, wanted: dict[str, Bool[np.ndarray, " question"]]
+) -> tuple[dict[str, Float64[np.ndarray, "image question column"]], float]:
+    """Give the first-order estimates on a part, and the work that they took: remembered ones take none."""
+    known, index = run.shards.now.remembered, part.index.cpu().numpy()
+    if known is not None and known.knows(index):
+        return {layer: known.estimates(index, layer, where) for layer, where in wanted.items()}, 0.0
+    found, _ = run.estimated(part, wanted)
+    work = part.n * run.settings.recorded_forwards
+    return {layer: one.cheap for layer, one in found.items()}, work
 
 
 def _taker(
     run: Run,
-    part: Part,
-    cheap: dict[str, Estimated],
+    cheap: dict[str, Float64[np.ndarray, "image question column"]],
+    work: float,
     wanted: dict[str, Bool[np.ndarray, " question"]],
     pilot: bool,
 ) -> Callable[[str, Measured, Cost, Before | None], None]:
     def take(layer: str, found: Measured, cost: Cost, before: Before | None) -> None:
         known = run.shards.now.evidence[layer]
         assert isinstance(known, ControlledEvidence)
-        grown = known.with_exact(found.effects, cheap[layer].cheap, found.changed, wanted[layer], pilot=pilot)
+        grown = known.with_exact(found.effects, cheap[layer], found.changed, wanted[layer], pilot=pilot)
         if not run.shards.now.layers:
-            cost = replace(cost, worked=cost.worked + part.n * run.settings.recorded_forwards)
+            cost = replace(cost, worked=cost.worked + work)
         run.shards.layer(layer, _at_least_measured(grown), cost)
 
     return take

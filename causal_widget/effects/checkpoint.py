@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 
 from causal_widget.effects.evidence import ControlledEvidence, ExactEvidence
 from causal_widget.effects.evidence.plain import moments_arrays, moments_from
+from causal_widget.effects.remembered import Remembered
 from causal_widget.effects.shards import Evidence, Finished
 from causal_widget.effects.work import Settings, Work
 from causal_widget.errors import ArgumentError, DataError
@@ -26,7 +27,7 @@ from causal_widget.errors import ArgumentError, DataError
 __all__ = ["Checkpoint", "identity"]
 
 _KEY = "causal_widget.effects"
-_VERSION = 1
+_VERSION = 2
 _SECONDS = 5.0
 _PLAIN = ("seed", "stage", "part", "layers", "judged", "counted", "ran", "worked", "seconds")
 _KINDS: dict[str, type[ExactEvidence] | type[ControlledEvidence]] = {
@@ -76,6 +77,8 @@ class Checkpoint:
         for layer, evidence in finished.evidence.items():
             arrays |= {f"evidence/{layer}/{name}": array for name, array in evidence.arrays().items()}
         arrays |= {f"open/{layer}": mask for layer, mask in finished.open.items()}
+        if finished.remembered is not None:
+            arrays |= {f"remembered/{name}": one for name, one in finished.remembered.arrays().items()}
         header = {
             "version": _VERSION,
             "of": dict(self.of),
@@ -122,6 +125,7 @@ def _finished(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], how
     for layer in header["evidence"]:
         evidence[layer] = kind.from_arrays(_below(arrays, f"evidence/{layer}/"))
     plain = {name: header[name] for name in _PLAIN}
+    again = _below(arrays, "remembered/")
     plain["layers"] = tuple(plain["layers"])
     return Finished(
         **plain,
@@ -129,6 +133,7 @@ def _finished(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], how
         before=moments_from(arrays, "before") if "before.n" in arrays else None,
         sizes=moments_from(arrays, "sizes"),
         open=_below(arrays, "open/"),
+        remembered=Remembered.from_arrays(plain["seed"], again) if again else None,
     )
 
 

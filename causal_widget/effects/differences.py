@@ -2,57 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from causal_widget.effects.cutting import CutState, Place, WholeState
+from causal_widget.effects.cutting import CutState, WholeState
+from causal_widget.effects.first_order import Joined, one_by_one
 from causal_widget.effects.questions import Context, Question, changes
 from causal_widget.interventions import Action, UnitEdit
 
-__all__ = ["Differences"]
+__all__ = ["differences"]
 
 State = CutState | WholeState
 Alike = tuple[str, str, Action]
 
 
-class Differences:
-    """`changes`, with one step for all units of a layer that are changed in the same way.
+def differences(state: State, questions: Sequence[Question], context: Context) -> list[Joined]:
+    """Give what questions of one group change, with one step for all units that are changed in the same way.
 
     Actions treat each unit by itself, so that what is done to many at once is what is done to each alone.
 
     Parameters
     ----------
-    asked : mapping of layer name to sequence of Question
-        All that will be asked for.
+    state : CutState or WholeState
+        Within its block.
+    questions : sequence of Question
+        Of one layer.
     context : Context
         Of the state's images.
     """
+    alike: dict[Alike | None, list[int]] = {}
+    for number, question in enumerate(questions):
+        alike.setdefault(_alike(question), []).append(number)
+    found = []
+    for key, numbers in alike.items():
+        if key is not None:
+            found.append(_in_one_step(state, key, numbers, questions, context))
+            continue
+        others = [questions[number] for number in numbers]
+        places = torch.tensor(numbers)
+        for one in one_by_one(lambda passing, question: changes(passing, question, context))(state, others):
+            where = places.to(one.questions.device)[one.questions]
+            found.append(Joined(one.place, where, one.units, one.delta))
+    return found
 
-    def __init__(self, asked: Mapping[str, Sequence[Question]], context: Context) -> None:
-        self._context = context
-        self._units: dict[Alike, list[int]] = {}
-        self._found: dict[Alike, tuple[Place, dict[int, int], Tensor]] = {}
-        for group in asked.values():
-            for one in group:
-                key = _alike(one)
-                if key is not None and one.unit is not None:
-                    self._units.setdefault(key, []).append(one.unit)
 
-    def __call__(self, state: State, question: Question) -> list[tuple[Place, Tensor, Tensor]]:
-        """Give what an edit adds to the maps at the places where it enters."""
-        key = _alike(question)
-        if key is None or question.unit is None:
-            return changes(state, question, self._context)
-        if key not in self._found:
-            layer, site, action = key
-            edit = UnitEdit({layer: self._units[key]}, action, site)
-            ((place, units, delta),) = changes(state, Question("", layer, None, edit), self._context)
-            self._found[key] = place, {unit: k for k, unit in enumerate(units.tolist())}, delta
-        place, rows, delta = self._found[key]
-        k = rows[question.unit]
-        return [(place, torch.tensor([question.unit], device=delta.device), delta[:, k : k + 1])]
+def _in_one_step(
+    state: State, key: Alike, numbers: list[int], questions: Sequence[Question], context: Context
+) -> Joined:
+    layer, site, action = key
+    asked = [unit for number in numbers if (unit := questions[number].unit) is not None]
+    edit = UnitEdit({layer: sorted(set(asked))}, action, site)
+    ((place, units, delta),) = changes(state, Question("", layer, None, edit), context)
+    rows = {unit: row for row, unit in enumerate(units.tolist())}
+    order = [rows[unit] for unit in asked]
+    if order != list(range(len(units))):
+        chosen = torch.tensor(order, device=delta.device)
+        units, delta = units[chosen], delta[:, chosen]
+    return Joined(place, torch.tensor(numbers, device=delta.device), units, delta)
 
 
 def _alike(question: Question) -> Alike | None:

@@ -16,7 +16,7 @@ from causal_widget.effects.cutting import Place
 from causal_widget.effects.outcomes import Outcome, outcome
 from causal_widget.graph import FilterGraph
 
-__all__ = ["MOST_CLASSES", "Change", "Changes", "FirstOrder", "Recorded"]
+__all__ = ["MOST_CLASSES", "Change", "Changes", "FirstOrder", "Joined", "Recorded", "one_by_one"]
 
 MOST_CLASSES = 16  # up to here every class's own gradient is taken where an outcome needs it
 _LINKS = {
@@ -29,6 +29,28 @@ _LINKS = {
 
 Change = tuple[Place, Int[Tensor, " k"], Float[Tensor, "image k ..."]]
 Changes = Callable[[Any, Any], list[Change]]
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """What some questions change at one place, one map of one question after another.
+
+    Attributes
+    ----------
+    place : (layer, site)
+    questions, units : int Tensor, shape (map,)
+        Whose each map is, by position among those asked, and of which unit.
+    delta : Tensor, shape (image, map, ...)
+        What is added.
+    """
+
+    place: Place
+    questions: Int[Tensor, " map"]
+    units: Int[Tensor, " map"]
+    delta: Float[Tensor, "image map ..."]
+
+
+Join = Callable[[Any, Sequence[Any]], list[Joined]]
 
 
 class Recorded(Protocol):
@@ -100,7 +122,7 @@ class FirstOrder:
         state: Recorded,
         labels: Int[Tensor, " image"] | None,
         questions: Mapping[str, Sequence[Any]],
-        changes: Changes,
+        join: Join,
     ) -> dict[str, tuple[Float64[np.ndarray, "image question column"], Bool[np.ndarray, "image question"]]]:
         """Estimate the effects of all questions on the images of a run.
 
@@ -112,8 +134,9 @@ class FirstOrder:
             The images' classes.
         questions : mapping of group to sequence of questions
             What is asked.
-        changes : callable (state, question) -> list of (place, units (k,), delta (image, k, ...))
-            What a question changes at which places; an empty list where that is not known.
+        join : callable (state, sequence of question) -> list of Joined
+            What a group's questions change at which places; a question that is in none is one of which that
+            is not known. See `one_by_one`.
 
         Returns
         -------
@@ -122,17 +145,17 @@ class FirstOrder:
             something does, and is True where that is not known.
         """
         with torch.no_grad():
-            known = {group: [changes(state, one) for one in asked] for group, asked in questions.items()}
-        places = sorted({place for group in known.values() for found in group for place, _, _ in found})
+            known = {group: join(state, asked) for group, asked in questions.items()}
+        places = sorted({one.place for group in known.values() for one in group})
         values = [state.value(*place) for place in places]
         gradients = self._gradients(state, labels, values)
         slopes = [dict(zip(places, grads, strict=True)) for grads in gradients]
         found = {}
         with torch.no_grad():
             for group, each in known.items():
-                moved = _moved(state, each, slopes)
+                moved = _moved(state, each, slopes, len(questions[group]))
                 columns = self._columns(state.logits.detach(), labels, moved)
-                found[group] = columns.cpu().numpy(), _changed(state, each)
+                found[group] = columns.cpu().numpy(), _changed(state, each, len(questions[group]))
         return found
 
     @cached_property
@@ -222,40 +245,63 @@ def _word(one: Outcome) -> str:
 
 
 def _moved(
-    state: Recorded, each: list[list[Change]], slopes: list[dict[Place, Tensor | None]]
+    state: Recorded, each: list[Joined], slopes: list[dict[Place, Tensor | None]], asked: int
 ) -> Float64[Tensor, "target image question"]:
     """First-order change of each target under each question."""
     device = torch.device("cpu") if state.logits.device.type == "mps" else state.logits.device
-    moved = torch.zeros(len(slopes), state.n, len(each), dtype=torch.float64, device=device)
-    for place, questions, units, delta in _together(each):
-        axis = state.graph.layer(place[0]).unit_axis
+    moved = torch.zeros(len(slopes), state.n, asked, dtype=torch.float64, device=device)
+    for one in each:
+        axis = state.graph.layer(one.place[0]).unit_axis
         for target, slope in enumerate(slopes):
-            found = slope[place]
+            found = slope[one.place]
             if found is not None:
-                products = found.movedim(axis, 1)[:, units] * delta
+                products = _of_units(found.movedim(axis, 1), one.units) * one.delta
                 sums = products.reshape(*products.shape[:2], -1).sum(2).to(device, torch.float64)
-                moved[target].index_add_(1, questions.to(device), sums)
+                moved[target].index_add_(1, one.questions.to(device), sums)
     return moved
 
 
-def _together(each: list[list[Change]]) -> list[tuple[Place, Tensor, Tensor, Tensor]]:
-    """Put the changes of all questions at one place into one tensor, each unit's beside its question."""
-    places: dict[Place, list[tuple[int, Tensor, Tensor]]] = {}
-    for number, changes in enumerate(each):
-        for place, units, delta in changes:
-            places.setdefault(place, []).append((number, units, delta))
-    found = []
-    for place, parts in places.items():
-        numbers = torch.tensor([number for number, units, _ in parts for _ in range(len(units))])
-        units = torch.cat([units for _, units, _ in parts])
-        delta = torch.cat([delta for _, _, delta in parts], 1)
-        found.append((place, numbers, units, delta))
-    return found
+def _of_units(maps: Tensor, units: Int[Tensor, " map"]) -> Tensor:
+    """Take maps of units; where these are all in their order, nothing is copied."""
+    every = len(units) == maps.shape[1] and bool((units[1:] > units[:-1]).all())
+    return maps if every else maps[:, units]
 
 
-def _changed(state: Recorded, each: list[list[Change]]) -> Bool[np.ndarray, "image question"]:
-    columns = []
-    for changes in each:
-        moved = [(delta != 0).flatten(1).any(1) for _, _, delta in changes]
-        columns.append(torch.stack(moved).any(0) if moved else state.logits.new_ones(state.n).bool())
-    return np.asarray(torch.stack(columns, 1).cpu().numpy())
+def _changed(state: Recorded, each: list[Joined], asked: int) -> Bool[np.ndarray, "image question"]:
+    """Say in which images a question changes anything; everywhere where that is not known."""
+    moved = np.zeros((state.n, asked), bool)
+    known = np.zeros(asked, bool)
+    for one in each:
+        size = one.delta.abs().flatten(2).amax(2) if one.delta.ndim > 2 else one.delta.abs()
+        questions = one.questions.cpu().numpy()
+        known[questions] = True
+        # A map may be NaN, and is then not what it was. Several maps may be of one question.
+        for question, other in zip(questions.tolist(), (size != 0).T.cpu().numpy(), strict=True):
+            moved[:, question] |= other
+    return moved | ~known
+
+
+def one_by_one(changes: Changes) -> Join:
+    """Join what each question changes by itself.
+
+    Parameters
+    ----------
+    changes : callable (state, question) -> list of (place, units (k,), delta (image, k, ...))
+        An empty list where it is not known.
+    """
+
+    def join(state: Any, questions: Sequence[Any]) -> list[Joined]:
+        places: dict[Place, list[tuple[int, Tensor, Tensor]]] = {}
+        for number, question in enumerate(questions):
+            for place, units, delta in changes(state, question):
+                places.setdefault(place, []).append((number, units, delta))
+        return [_together(place, parts) for place, parts in places.items()]
+
+    return join
+
+
+def _together(place: Place, parts: list[tuple[int, Tensor, Tensor]]) -> Joined:
+    units = torch.cat([units for _, units, _ in parts])
+    numbers = torch.tensor([number for number, own, _ in parts for _ in range(len(own))])
+    delta = torch.cat([delta for _, _, delta in parts], 1)
+    return Joined(place, numbers.to(units.device), units, delta)

@@ -16,7 +16,7 @@ from causal_widget.errors import DataError
 from causal_widget.interventions.counter import bits
 from causal_widget.responses import Batch, batches, check_range, count_images
 
-__all__ = ["Part", "Pool", "digest"]
+__all__ = ["Part", "Pool", "digest", "keys_of"]
 
 _SALT = 0x5A7E  # keeps the order apart from what actions draw by the same seed
 
@@ -173,7 +173,7 @@ class Pool:
         """Give the numbers of all images in a random order, that of their keys: drawn by (seed, number)."""
         if self.n is None:
             raise DataError("the images were not counted yet: the order is known after one pass")
-        return np.argsort(_keys(seed, np.arange(self.n)), kind="stable")
+        return np.argsort(keys_of(seed, np.arange(self.n)), kind="stable")
 
     def forget(self) -> None:
         """Let go of the images in memory."""
@@ -222,7 +222,7 @@ class _Keeper:
 
     def see(self, batch: Batch) -> None:
         numbers = batch.first + np.arange(len(batch.images))
-        keys = _keys(self._seed, numbers)
+        keys = keys_of(self._seed, numbers)
         each = batch.images[0].numel() * batch.images.element_size()
         most = self._room // max(each, 1)
         limit = max(self._keys.values()) if self._keys and len(self._keys) >= most else None
@@ -247,7 +247,8 @@ def _bytes(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
 
 
-def _keys(seed: int, numbers: Int64[np.ndarray, " image"]) -> Int64[np.ndarray, " image"]:
+def keys_of(seed: int, numbers: Int64[np.ndarray, " image"]) -> Int64[np.ndarray, " image"]:
+    """Give the keys of images by number; in a random order the smallest come first."""
     drawn = bits(seed, [torch.tensor(_SALT), torch.as_tensor(numbers)])
     return np.asarray(drawn.numpy(), dtype=np.int64)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 
 from causal_widget.effects.cutting import CutState, WholeState
-from causal_widget.effects.differences import Differences
+from causal_widget.effects.differences import differences
 from causal_widget.effects.measuring import Measured, before, measured, numbers
 from causal_widget.effects.pool import Part, Pool
 from causal_widget.effects.questions import Context, Question
@@ -137,9 +138,14 @@ class Run:
         self, state: State, part: Part, asked: Mapping[str, tuple[Question, ...]]
     ) -> dict[str, Estimated]:
         context = replace(self._context, index=part.index)
-        found = self.work.first_order.estimates(state, part.labels, asked, Differences(asked, context))
-        given = {layer: (numbers(torch.from_numpy(g), part), moved) for layer, (g, moved) in found.items()}
-        return {layer: Estimated(*one) for layer, one in given.items()}
+        join = partial(differences, context=context)
+        found = self.work.first_order.estimates(state, part.labels, asked, join)
+        given = {}
+        for layer, (g, moved) in found.items():
+            # Single precision: what is remembered of it is just what was counted.
+            single = g.astype(np.float32).astype(np.float64)
+            given[layer] = Estimated(numbers(torch.from_numpy(single), part), moved)
+        return given
 
     @contextmanager
     def _entered(self, part: Part, layers: Iterable[str], grad: bool = False) -> Iterator[State]:

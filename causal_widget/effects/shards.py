@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 
 from causal_widget.effects.evidence import ControlledEvidence, ExactEvidence
 from causal_widget.effects.pool import Part
+from causal_widget.effects.remembered import Remembered
 from causal_widget.effects.statistics import EffectMoments
 
 __all__ = ["Before", "Cost", "Evidence", "Finished", "Shards"]
@@ -37,6 +38,8 @@ class Finished:
         Units of progress of the stage at hand; pairs of question and image that were run in all.
     worked, seconds : float
         Work in forward passes of one image, and time.
+    remembered : Remembered, optional
+        First-order estimates that are needed again; it grows in place.
     """
 
     seed: int
@@ -52,6 +55,7 @@ class Finished:
     ran: int = 0
     worked: float = 0.0
     seconds: float = 0.0
+    remembered: Remembered | None = None
 
     @property
     def n_images(self) -> int | None:
@@ -110,6 +114,21 @@ class Shards:
     def judge(self, stage: int, still: dict[str, Bool[np.ndarray, " question"]]) -> None:
         """Take down which questions are open before a stage."""
         self.now = replace(self.now, open=still, judged=stage)
+
+    def remember(
+        self,
+        part: Part,
+        cheap: dict[str, Float64[np.ndarray, "image question column"]],
+        budget: int,
+        images: int | None,
+    ) -> None:
+        """Remember estimates of a part, of so many images in all; one that comes again changes nothing."""
+        known = self.now.remembered
+        if known is None:
+            shapes = {layer: one.shape[1:] for layer, one in cheap.items()}
+            known = Remembered.empty(self.now.seed, shapes, budget, images)
+            self.now = replace(self.now, remembered=known)
+        known.see(part.index.cpu().numpy(), cheap)
 
     def has(self, layer: str) -> bool:
         """Whether a layer is finished in the part at hand."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from jaxtyping import Float64
 from scipy.stats import spearmanr
 
 from causal_widget.effects.cutting import CutModel
+from causal_widget.effects.differences import differences
 from causal_widget.effects.evidence import ControlledEvidence
 from causal_widget.effects.first_order import FirstOrder
 from causal_widget.effects.outcomes import outcomes
-from causal_widget.effects.questions import Context, changes, questions_of_units
+from causal_widget.effects.questions import Context, questions_of_units
 from causal_widget.graph import trace
 from tests.benchmarks import harness, real
 from tests.benchmarks.effects_table import FILE, OUTCOMES, STEPS, Table, chosen, table
@@ -107,7 +109,7 @@ def _network(name: str) -> tuple[Values, float, int]:
     for _ in range(3):
         began = time.process_time()
         with cut.run(images, places, grad=True) as state:
-            estimate.estimates(state, labels, questions.groups, lambda s, q: changes(s, q, context))
+            estimate.estimates(state, labels, questions.groups, partial(differences, context=context))
         took.append(time.process_time() - began)
     return np.array(norms), float(np.median(took)) / IMAGES, sum(len(units) for units in hidden.values())
 

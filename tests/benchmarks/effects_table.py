@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from causal_widget.effects.cutting import CutModel, Pace
+from causal_widget.effects.differences import differences
 from causal_widget.effects.first_order import FirstOrder
 from causal_widget.effects.outcomes import outcomes
-from causal_widget.effects.questions import Context, Questions, answers, changes, questions_of_units
+from causal_widget.effects.questions import Context, Questions, answers, questions_of_units
 from causal_widget.graph import FilterGraph, trace
 from tests.benchmarks import real
 from tests.benchmarks.harness import ROOT
@@ -120,9 +122,7 @@ def _part(cut: CutModel, questions: Questions, images: Tensor, labels: Tensor) -
     estimate = FirstOrder(asked, cut.graph.output.units, (1,) * len(asked))
     began = time.process_time()
     with cut.run(images, places, grad=True) as state:
-        told = estimate.estimates(
-            state, labels, questions.groups, lambda state, question: changes(state, question, context)
-        )
+        told = estimate.estimates(state, labels, questions.groups, partial(differences, context=context))
     estimated = time.process_time()
     exact, after = [], []
     with cut.run(images, places) as state:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from causal_widget.effects.cutting import CutModel
-from causal_widget.effects.differences import Differences
+from causal_widget.effects.differences import differences
 from causal_widget.effects.questions import Context, changes, questions_of_edits, questions_of_units
 from causal_widget.graph import trace
 from causal_widget.interventions import (
@@ -38,13 +38,15 @@ def test_units_in_one_step_are_units_one_after_another(action: Action) -> None:
     context = Context(10 + torch.arange(7), means(model, graph, x), donors(model, graph, x))
     places = [place for layer in asked.groups for place in asked.places(layer)]
     with cut.run(x, places) as state:
-        given = Differences(asked.groups, context)
-        for question in reversed(asked.all):
-            ((place, units, delta),) = given(state, question)
-            ((expected_place, expected_units, expected),) = changes(state, question, context)
-            assert place == expected_place
-            assert torch.equal(units, expected_units)
-            assert torch.equal(delta, expected)
+        for group in asked.groups.values():
+            for questions in (group, group[::-1], (*group, group[0])):
+                (found,) = differences(state, questions, context)
+                assert found.questions.tolist() == list(range(len(questions)))
+                for k, question in enumerate(questions):
+                    ((place, units, delta),) = changes(state, question, context)
+                    assert place == found.place
+                    assert found.units[k : k + 1].tolist() == units.tolist()
+                    assert torch.equal(found.delta[:, k : k + 1], delta)
 
 
 def test_other_edits_beside_them() -> None:
@@ -63,10 +65,14 @@ def test_other_edits_beside_them() -> None:
     asked, context = questions_of_edits(graph, edits), Context(torch.arange(5))
     places = [place for layer in asked.groups for place in asked.places(layer)]
     with cut.run(x, places) as state:
-        given = Differences(asked.groups, context)
-        for question in asked.all:
-            found, expected = given(state, question), changes(state, question, context)
-            assert [one[0] for one in found] == [one[0] for one in expected]
-            for one, other in zip(found, expected, strict=True):
-                assert torch.equal(one[1], other[1])
-                assert torch.equal(one[2], other[2])
+        for group in asked.groups.values():
+            found = differences(state, group, context)
+            for number, question in enumerate(group):
+                expected = {one[0]: one[1:] for one in changes(state, question, context)}
+                assert {one.place for one in found if number in one.questions} == set(expected)
+                for one in found:
+                    rows = one.questions == number
+                    if rows.any():
+                        units, delta = expected[one.place]
+                        assert torch.equal(one.units[rows], units)
+                        assert torch.equal(one.delta[:, rows], delta)

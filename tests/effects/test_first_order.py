@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from causal_widget.effects.cutting import CutModel, WholeModel
-from causal_widget.effects.first_order import FirstOrder
+from causal_widget.effects.first_order import FirstOrder, one_by_one
 from causal_widget.effects.outcomes import outcome, outcomes
 from causal_widget.graph import FilterGraph, trace
 from causal_widget.interventions import Intervention, intervene
@@ -44,7 +44,7 @@ def run(
     first = FirstOrder(several, graph.output.units, widths)
     places = sorted({(layer, graph.layer(layer).site("activation")) for layer, _ in questions})
     with entry.run(x, places, grad=True) as state:
-        return first.estimates(state, labels, {"all": questions}, zeroing)["all"]
+        return first.estimates(state, labels, {"all": questions}, one_by_one(zeroing))["all"]
 
 
 def before_and_after(
@@ -191,9 +191,9 @@ def test_no_estimate_is_zero_and_unknown_changes_count_as_changed() -> None:
     assert not isinstance(cut, str)
     first = FirstOrder(outcomes(["loss"], 4), 4, (1,))
     with cut.run(x, [("conv1", "activation")], grad=True) as state:
-        found, changed = first.estimates(state, torch.zeros(5).long(), {"g": [("conv1", 0)]}, lambda *_: [])[
-            "g"
-        ]
+        found, changed = first.estimates(
+            state, torch.zeros(5).long(), {"g": [("conv1", 0)]}, one_by_one(lambda *_: [])
+        )["g"]
     assert not found.any()
     assert changed.all()
 
