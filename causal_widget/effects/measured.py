@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -183,14 +183,26 @@ class MeasuredEffects:
     def _of_layer(self, layer: str, population: int | str | None, half: str) -> Estimate:
         found, part = self.evidence[layer], HALVES[half]
         if isinstance(found, ExactEvidence):
-            return found.estimate(population, part[0], largest=self._largest)
+            return found.estimate(population, part[0], largest=self._largest, usual=self._usual)
         return found.estimate(
             population, part[1], anytime=self.how == "adaptive",
             level=self.settings.get("level", 0.95), questions=self.settings.get("judged questions", 1),
+            usual=self._usual,
         )  # fmt: skip
 
     @cached_property
     def _largest(self) -> Float64[np.ndarray, " column"]:
         """Largest absolute effect of any question on an image."""
         exact = [one for one in self.evidence.values() if isinstance(one, ExactEvidence)]
-        return np.asarray(np.max([one.largest.max(axis=0, initial=0.0) for one in exact], axis=0))
+        return self._or_bound([one.largest.max(axis=0, initial=0.0) for one in exact])
+
+    @cached_property
+    def _usual(self) -> Float64[np.ndarray, " column"]:
+        """How large an effect is where there is one, of the question where it is largest."""
+        return self._or_bound([one.usual for one in self.evidence.values()])
+
+    def _or_bound(self, sizes: Sequence[Float64[np.ndarray, " column"]]) -> Float64[np.ndarray, " column"]:
+        """Give the largest; where none was seen, the largest that an outcome with bounds can have."""
+        found = np.max(sizes, axis=0)
+        reach = np.array([one.bounds[1] - one.bounds[0] for one in self.measured.owners])
+        return np.where((found == 0) & np.isfinite(reach), reach, found)

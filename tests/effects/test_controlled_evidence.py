@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from causal_widget.effects.evidence import ControlledEvidence
-from causal_widget.effects.statistics import EffectMoments, PairMoments, controlled, controlled_looks
+from causal_widget.effects.statistics import (
+    EffectMoments,
+    PairMoments,
+    controlled,
+    controlled_both_ways,
+    controlled_looks,
+)
 from causal_widget.errors import ArgumentError, UnknownNameError
 
 Array = np.ndarray
@@ -49,7 +55,13 @@ def test_where_all_images_are_changed_it_is_the_control_variate() -> None:
         PairMoments.of(exact[order[60:200]], cheap[order[60:200]]),
     )
     whole = EffectMoments.of(cheap)
-    expected = controlled(pilot, main, whole, population=N)
+    seen = exact[order[:200]]
+    unseen = 2 * (seen**2).mean(axis=0)  # every image carries an effect
+    expected = controlled_both_ways(pilot, main, whole, population=N, unseen=unseen)
+    fixed = found.estimate()
+    np.testing.assert_allclose([fixed.mean, fixed.se], [expected.mean, expected.se], rtol=1e-9)
+    unseen = 2 * (exact[order[60:200]] ** 2).mean(axis=0)
+    expected = controlled(pilot, main, whole, population=N, unseen=unseen)
     low, high = controlled_looks(pilot, main, whole, questions=10)
     one = found.estimate(anytime=True, questions=10)
     np.testing.assert_allclose(one.mean, expected.mean, rtol=1e-12)
@@ -71,7 +83,7 @@ def test_all_exact_leaves_no_doubt_about_the_images_given() -> None:
         assert one.whole.all()
         beyond = found.estimate(None, anytime=anytime)
         assert (beyond.half_width()[:3] > 0).all()
-        np.testing.assert_allclose(beyond.se[0], data[0][:, 0].std(ddof=1) / np.sqrt(N), rtol=1e-3)
+        np.testing.assert_allclose(beyond.se[0], data[0][:, 0].std(ddof=1) / np.sqrt(N), rtol=2e-3)
 
 
 @pytest.mark.parametrize("part", ["all", "main"])
@@ -90,8 +102,9 @@ def test_unbiased_and_covering_also_for_rarely_active_units(part: str, anytime: 
     covered = np.mean([(one.low[:, 0] <= truth) & (truth <= one.high[:, 0]) for one in found], axis=0)
     assert covered.min() > 0.93
     if not anytime:
-        assert covered.max() < 0.975
-        np.testing.assert_allclose(np.mean([one.se[:, 0] for one in found], axis=0), means.std(0), rtol=0.12)
+        assert covered.max() < 0.985
+        reckoned = np.mean([one.se[:, 0] for one in found], axis=0) / means.std(0)
+        assert ((reckoned > 0.9) & (reckoned < 1.25)).all()
 
 
 def test_covering_of_all_images_there_might_be() -> None:
@@ -119,7 +132,10 @@ def test_rounds_in_which_only_some_questions_are_open() -> None:
     whole = measured(data, order, 100, 400)
     for name, array in grown.arrays().items():
         expected = whole.arrays()[name]
-        if name != "images":
+        if name == "carried":
+            np.testing.assert_array_equal(array[:, where], expected[:, where])
+            np.testing.assert_array_equal(array[:, 1], found.arrays()[name][:, 1])
+        elif name != "images":
             np.testing.assert_allclose(array[where], expected[where], rtol=1e-10, atol=1e-12)
             np.testing.assert_array_equal(array[1], found.arrays()[name][1])
     back = ControlledEvidence.from_arrays(grown.arrays())
@@ -166,6 +182,56 @@ def test_a_unit_without_an_exact_effect_has_its_cheap_estimate_and_no_certainty(
     found = measured(data, order, 0, 0).estimate("given")
     np.testing.assert_allclose(found.mean, data[1].mean(axis=0), rtol=1e-12)
     assert np.isinf(found.half_width()).all()
+
+
+def test_intervals_hold_where_few_images_carry_what_the_estimate_misses() -> None:
+    """Effects as estimated but on three images in a hundred, where they are far from it."""
+    rng = np.random.default_rng(8)
+    cheap = rng.normal(0.2, 1, size=(N, 600, 1))
+    exact = cheap + (rng.random(cheap.shape) < 0.03) * rng.normal(0, 2, cheap.shape)
+    data, truth = (exact, cheap, np.ones((N, 600), bool)), exact.mean(axis=0)
+    for n, at_most in ((50, 0.8), (100, 0.92), (300, 0.97)):
+        found = measured(data, np.arange(N), n // 2, n // 2)
+        one = found.estimate()
+        assert ((one.low <= truth) & (truth <= one.high)).mean() > 0.95
+        low, high = controlled_both_ways(found.pilot, found.main, found.cheap, population=N).interval()
+        assert ((low <= truth) & (truth <= high)).mean() < at_most  # by those seen alone
+        alone = exact[:n].std(axis=0, ddof=1) * np.sqrt(1 / n - 1 / N)
+        assert np.median(one.se / alone) < 0.4  # and still much is gained by the estimate
+
+
+def flips(rng: np.random.Generator, rate: float, questions: int) -> tuple[Array, Array, Array]:
+    """Answers that turn, of which the estimate foresees half, and foresees as many that do not turn."""
+    exact = (rng.random((N, questions, 1)) < rate) * rng.choice([-1.0, 1.0], (N, questions, 1))
+    again = (rng.random(exact.shape) < rate / 2) * 1.0
+    cheap = np.where(rng.random(exact.shape) < 0.5, exact, again)
+    return exact, cheap, np.ones((N, questions), bool)
+
+
+def test_intervals_of_answers_that_hardly_ever_turn() -> None:
+    rng = np.random.default_rng(9)
+    for rate in (0.002, 0.01, 0.05):
+        exact, _, _ = data = flips(rng, rate, 300)
+        truth = exact.mean(axis=0)
+        for n in (100, 400):
+            found = measured(data, np.arange(N), n // 2, n // 2)
+            for part in ("all", "main"):
+                one = found.estimate(part=part, usual=[1.0])
+                assert ((one.low <= truth) & (truth <= one.high)).mean() > 0.93
+            looks = found.estimate(anytime=True, usual=[1.0])
+            assert (looks.half_width() > 1 / n).all()
+            assert ((looks.low <= truth) & (truth <= looks.high)).mean() > 0.95
+
+
+def test_a_unit_silent_in_all_images_given_may_not_be_so_in_others() -> None:
+    rng = np.random.default_rng(10)
+    data, order = simulated(rng, [1.0, 0.0]), rng.permutation(N)
+    found = measured(data, order, 100, 300)
+    assert found.estimate("given").half_width()[1] == 0
+    largest = np.sqrt((data[0][order[:400], 0] ** 2).mean())
+    np.testing.assert_allclose(found.usual, largest, rtol=1e-12)
+    np.testing.assert_allclose(found.estimate(None).se[1], largest / N, rtol=1e-3)
+    np.testing.assert_allclose(found.estimate(None, usual=[7.0]).se[1], 7 / N, rtol=1e-3)
 
 
 def test_what_is_refused() -> None:

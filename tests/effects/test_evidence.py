@@ -79,6 +79,34 @@ def test_the_bootstrap_spreads_as_the_mean_does() -> None:
     np.testing.assert_allclose(found.draws().std(axis=0), found.estimate().se, rtol=0.15)
 
 
+def test_the_standard_error_reckons_with_one_image_more_of_the_size_of_those_seen() -> None:
+    effects, changed = simulated()
+    effects[:, 1] = 0.0
+    found, n = gathered(effects, changed, 64).estimate(usual=[3.0, 5.0]), len(effects)
+    size = np.abs(effects)
+    with np.errstate(invalid="ignore"):
+        jump = (size**2).sum(0) / size.sum(0)
+    jump[1] = [3.0, 5.0]
+    squares = ((effects - effects.mean(0)) ** 2).sum(0) + jump**2
+    np.testing.assert_allclose(found.se, np.sqrt(squares / (n - 1) / n), rtol=1e-11)
+    np.testing.assert_allclose(gathered(effects, changed, 64).usual, np.nanmax(jump[[0, 2, 3, 4]], axis=0))
+    assert (gathered(effects, changed, 64).estimate("given").se == 0).all()
+    assert found.alike.tolist() == [[False, False], [True, True], *[[False, False]] * 3]
+
+
+def test_intervals_of_answers_that_hardly_ever_turn() -> None:
+    """Of 200 images and none turned, Student's interval is [0, 0]."""
+    rng = np.random.default_rng(4)
+    for rate in (0.001, 0.005, 0.02, 0.2):
+        turned = (rng.random((200, 800, 1)) < rate) * 1.0
+        changed = np.ones((200, 800), bool)
+        one = ExactEvidence.empty(800, 1, draws=0).update(turned, changed, np.arange(200), 0).estimate()
+        assert ((one.low <= rate) & (rate <= one.high)).mean() > 0.9
+        assert (one.low <= one.mean).all()
+        expected = 1.96 * np.sqrt((turned.sum(0) + 1 - turned.sum(0) ** 2 / 202) / 202**2)  # Agresti and Min
+        np.testing.assert_allclose(one.half_width(), expected, rtol=0.03)
+
+
 def test_few_images() -> None:
     effects, changed = simulated(n=1)
     found = ExactEvidence.empty(5, 2, draws=30).update(effects, changed, [0], 0)

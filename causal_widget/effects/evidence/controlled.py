@@ -9,22 +9,33 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike, NDArray
 
+from causal_widget.effects.evidence.found import (
+    Counts,
+    Found,
+    Values,
+    spread_of_one_more,
+    spread_with_zeros,
+    with_questions,
+)
 from causal_widget.effects.evidence.plain import about, moments_arrays, moments_from, need
-from causal_widget.effects.statistics import Controlled, EffectMoments, PairMoments, controlled
+from causal_widget.effects.statistics import (
+    EffectMoments,
+    PairMoments,
+    controlled,
+    controlled_both_ways,
+)
 from causal_widget.effects.statistics.anytime import Looks
 from causal_widget.effects.statistics.asymptotic import FIRST
 from causal_widget.effects.statistics.checks import check_population
-from causal_widget.effects.statistics.control import controlled_both_ways
 from causal_widget.effects.statistics.estimate import Estimate
 from causal_widget.effects.statistics.masked import moments_where, pairs_where
 from causal_widget.effects.statistics.moments import chosen_questions, spread_of_mean
+from causal_widget.effects.statistics.unseen import size_of_one, unseen_squares
 from causal_widget.errors import UnknownNameError, nearest
 
 __all__ = ["ControlledEvidence"]
 
 PARTS = ("all", "pilot", "main")
-Counts = Int64[np.ndarray, "question column"]
-Values = Float64[np.ndarray, "question column"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -44,18 +55,22 @@ class ControlledEvidence:
         The cheap estimate on all images given.
     images : array of int, shape (question,)
         Images given.
+    carried : array of int, shape (2, question, column)
+        In how many images of each part the exact effect is not zero.
     """
 
     pilot: PairMoments
     main: PairMoments
     cheap: EffectMoments
     images: Int64[np.ndarray, " question"]
+    carried: Int64[np.ndarray, "2 question column"]
 
     @staticmethod
     def empty(n_questions: int, n_columns: int) -> ControlledEvidence:
         """Give the evidence of no images."""
-        pairs, images = PairMoments.empty((n_questions, n_columns)), np.zeros(n_questions, np.int64)
-        return ControlledEvidence(pairs, pairs, pairs.cheap, images)
+        shape = n_questions, n_columns
+        pairs, images = PairMoments.empty(shape), np.zeros(n_questions, np.int64)
+        return ControlledEvidence(pairs, pairs, pairs.cheap, images, np.zeros((2, *shape), np.int64))
 
     def with_cheap(self, cheap: ArrayLike, changed: ArrayLike) -> ControlledEvidence:
         """Give the evidence with the cheap estimate on some images more.
@@ -101,14 +116,19 @@ class ControlledEvidence:
         """
         chosen = chosen_questions(where, self.images.shape)
         part = self.pilot if pilot else self.main
-        grown = _put(part, chosen, part.take(chosen).merge(pairs_where(exact, cheap, changed)))
-        return replace(self, pilot=grown) if pilot else replace(self, main=grown)
+        grown = with_questions(part, chosen, part.take(chosen).merge(pairs_where(exact, cheap, changed)))
+        carried = self.carried.copy()
+        there = (np.asarray(exact) != 0) & np.asarray(changed)[..., None]
+        carried[0 if pilot else 1, chosen] += np.count_nonzero(there, axis=0)
+        if pilot:
+            return replace(self, pilot=grown, carried=carried)
+        return replace(self, main=grown, carried=carried)
 
     def merge(self, other: ControlledEvidence) -> ControlledEvidence:
         """Give the evidence of both parts' images, which must not overlap."""
         return ControlledEvidence(
             self.pilot.merge(other.pilot), self.main.merge(other.main), self.cheap.merge(other.cheap),
-            self.images + other.images,
+            self.images + other.images, self.carried + other.carried,
         )  # fmt: skip
 
     @property
@@ -121,6 +141,11 @@ class ControlledEvidence:
         """Moments of the exact effects over the images that have one and in which anything changes."""
         return self.pilot.exact.merge(self.main.exact)
 
+    @property
+    def usual(self) -> Float64[np.ndarray, " column"]:
+        """How large an effect is where there is one, of the question where it is largest; 0 without any."""
+        return np.asarray(size_of_one(self.moments, self.carried.sum(axis=0)).max(axis=0, initial=0.0))
+
     def estimate(
         self,
         population: str | int | None = "given",
@@ -131,11 +156,13 @@ class ControlledEvidence:
         anytime: bool = False,
         tuned_at: float = 500,
         first: int = FIRST,
+        usual: ArrayLike | None = None,
     ) -> Estimate:
         """Say what is known of the mean effects.
 
         With a number of images fixed before, each part is the other's pilot (`controlled_both_ways`); where
-        one looks again and again, only the pilot gives the coefficient (`controlled_looks`).
+        one looks again and again, only the pilot gives the coefficient (`controlled_looks`). Standard errors
+        reckon with what images not seen might add (`unseen_squares`).
 
         Parameters
         ----------
@@ -150,6 +177,8 @@ class ControlledEvidence:
             Whether everything must hold at every look.
         tuned_at, first
             As for `asymptotic_half_width`.
+        usual : array, shape (column,), optional
+            How large an effect is to be thought of where none was seen. None: `usual`.
 
         Raises
         ------
@@ -162,11 +191,17 @@ class ControlledEvidence:
             )
         given = self._given
         size = about(population, given)
-        found = self._pilot_alone() if part == "pilot" else self._main(part, anytime)
+        unseen = self._unseen(part, anytime, self.usual if usual is None else usual)
+        if part == "pilot":
+            found = Found.by_regression(self.pilot, self.cheap, unseen)
+        else:
+            found = self._main(part, anytime, unseen)
         share = self.changed[:, None] / np.maximum(self.images, 1)[:, None]
         exact = self.pilot.exact if part == "pilot" else self.main.exact if part == "main" else self.moments
-        sd = _with_zeros(exact, share)
-        outer = np.sqrt((share * found.outer) ** 2 + spread_of_mean(sd, given, size) ** 2)
+        sd = spread_with_zeros(exact, share)
+        whole = spread_with_zeros(exact.with_squares(unseen), share)
+        beyond = spread_of_mean(np.maximum(whole, np.sqrt(unseen / np.maximum(given, 1))), given, size)
+        outer = np.sqrt((share * found.outer) ** 2 + beyond**2)
         outer = np.where(np.isnan(outer), np.inf, outer)
         se = np.sqrt((share * found.inner) ** 2 + outer**2)
         looks = None
@@ -186,46 +221,36 @@ class ControlledEvidence:
     def _given(self) -> Counts:
         return np.repeat(self.images[:, None], self.cheap.n.shape[1], axis=1)
 
-    def _main(self, part: str, anytime: bool) -> _Found:
+    def _unseen(self, part: str, anytime: bool, usual: ArrayLike) -> Values:
+        """Give what images not seen might add, by those whose residuals are looked at."""
+        if part == "pilot":
+            return unseen_squares(self.pilot.exact, self.carried[0], usual)
+        if part == "main" or anytime:
+            return unseen_squares(self.main.exact, self.carried[1], usual)
+        return unseen_squares(self.moments, self.carried.sum(axis=0), usual)
+
+    def _main(self, part: str, anytime: bool, unseen: Values) -> Found:
         total, rest = self.cheap.n, self.cheap.n - self.pilot.n
         if part == "all" and not anytime:
-            both = controlled_both_ways(self.pilot, self.main, self.cheap, population=total)
-            return _Found.of(both, np.zeros(total.shape), rest)
-        found = controlled(self.pilot, self.main, self.cheap, population=total)
-        spread = self.main.residual(found.coefficient).sd
-        spread = np.where(np.isnan(spread), np.where(self.main.n >= rest, 0.0, np.inf), spread)
-        if part == "all":
-            return _Found.of(found, rest / np.maximum(total, 1) * spread, rest)
-        return self._without_pilot(found, spread, rest)
-
-    def _without_pilot(self, found: Controlled, spread: Values, rest: Counts) -> _Found:
-        """Estimate from the images that are not the pilot's: those are a sample of all given."""
-        total = self.cheap.n
-        mean_rest = (total * self.cheap.mean - self.pilot.n * self.pilot.cheap.mean) / np.maximum(rest, 1)
+            both = controlled_both_ways(self.pilot, self.main, self.cheap, population=total, unseen=unseen)
+            return Found.of(both, np.zeros(total.shape), rest)
+        found = controlled(self.pilot, self.main, self.cheap, population=total, unseen=unseen)
         residual = self.main.residual(found.coefficient)
-        inner = residual.se(rest)
-        outer = spread_of_mean(self.main.exact.sd, rest, total)
-        return _Found(
+        spread = spread_of_one_more(residual, unseen, rest)
+        if part == "all":
+            return Found.of(found, rest / np.maximum(total, 1) * spread, rest)
+        mean_rest = (total * self.cheap.mean - self.pilot.n * self.pilot.cheap.mean) / np.maximum(rest, 1)
+        # The images that are not the pilot's are a sample of all given.
+        inner = residual.with_squares(unseen).se(rest)
+        outer = spread_of_mean(self.main.exact.with_squares(unseen).sd, rest, total)
+        return Found(
             found.coefficient * mean_rest + residual.mean, np.where(np.isnan(inner), np.inf, inner),
             np.where(np.isnan(outer), np.inf, outer), residual.df, spread, rest,
         )  # fmt: skip
 
-    def _pilot_alone(self) -> _Found:
-        """Estimate by regression within the pilot (Cochran 1977, eq. 7.28)."""
-        total, c = self.cheap.n, self.pilot.coefficient
-        residual = self.pilot.residual(c)
-        fitted = (self.pilot.cheap.squares > 0) & (c != 0)
-        df = residual.df - fitted
-        sd = np.where(df > 0, np.sqrt(residual.squares / np.maximum(df, 1)), np.nan)
-        inner = spread_of_mean(sd, self.pilot.n, total)
-        return _Found(
-            residual.mean + c * self.cheap.mean, np.where(np.isnan(inner), np.inf, inner),
-            np.zeros(total.shape), df, np.zeros(total.shape), total,
-        )  # fmt: skip
-
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Give everything as arrays by name; `from_arrays` makes the same evidence of them."""
-        found: dict[str, NDArray[np.generic]] = {"images": self.images}
+        found: dict[str, NDArray[np.generic]] = {"images": self.images, "carried": self.carried}
         for name, pairs in (("pilot", self.pilot), ("main", self.main)):
             found |= moments_arrays(f"{name}.exact", pairs.exact) | moments_arrays(
                 f"{name}.cheap", pairs.cheap
@@ -249,7 +274,8 @@ class ControlledEvidence:
             )
             for name in ("pilot", "main")
         )  # fmt: skip
-        return ControlledEvidence(pilot, main, moments_from(arrays, "cheap"), need(arrays, "images"))
+        cheap = moments_from(arrays, "cheap")
+        return ControlledEvidence(pilot, main, cheap, need(arrays, "images"), need(arrays, "carried"))
 
     def __repr__(self) -> str:
         exact = self.moments.n
@@ -258,41 +284,3 @@ class ControlledEvidence:
             f"ControlledEvidence: {len(self.images):,} questions, {exact.shape[1]} columns, "
             f"{self.images.max(initial=0):,} images, exact effects on {span} of those it changes"
         )
-
-
-@dataclass(frozen=True)
-class _Found:
-    """Of the images in which anything changes: mean, standard errors within and beyond, spread, the rest."""
-
-    mean: Values
-    inner: Values
-    outer: Values
-    df: Values
-    spread: Values
-    rest: Counts
-
-    @staticmethod
-    def of(one: Controlled, spread: Values, rest: Counts) -> _Found:
-        return _Found(one.mean, one.se, np.zeros(rest.shape), one.df, spread, rest)
-
-
-def _put(whole: PairMoments, where: NDArray[np.bool_], part: PairMoments) -> PairMoments:
-    """Give the moments with those of some questions replaced."""
-
-    def put(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.generic]:
-        changed = a.copy()
-        changed[where] = b
-        return changed
-
-    exact, cheap = (
-        EffectMoments(*(put(getattr(a, name), getattr(b, name)) for name in ("n", "mean", "squares")))
-        for a, b in ((whole.exact, part.exact), (whole.cheap, part.cheap))
-    )
-    return PairMoments(exact, cheap, put(whole.products, part.products))
-
-
-def _with_zeros(exact: EffectMoments, share: Float64[np.ndarray, "question 1"]) -> Values:
-    """Give the standard deviation over all images, where a share of them changes anything and was sampled."""
-    variance = np.where(exact.n > 1, exact.squares / np.maximum(exact.n - 1, 1), 0.0)
-    whole = share * variance + share * (1 - share) * exact.mean**2
-    return np.where((exact.n > 1) | (share == 0), np.sqrt(whole), np.nan)

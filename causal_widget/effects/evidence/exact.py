@@ -131,6 +131,11 @@ class ExactEvidence:
         """Both halves together, questions (question, column)."""
         return self.selection.merge(self.estimation)
 
+    @property
+    def usual(self) -> Float64[np.ndarray, " column"]:
+        """How large an effect is where there is one, of the question where it is largest; 0 without any."""
+        return np.asarray(_jumps(self.moments, self.sizes.sum(axis=0)).max(axis=0, initial=0.0))
+
     def estimate(
         self,
         population: str | int | None = None,
@@ -139,11 +144,15 @@ class ExactEvidence:
         level: float = 0.95,
         questions: int = 1,
         largest: ArrayLike | None = None,
+        usual: ArrayLike | None = None,
     ) -> Estimate:
         """Say what is known of the mean effects.
 
         Where few images are changed, the standard error is known from these alone: the degrees of freedom
-        are one fewer than the changed images, not than all.
+        are one fewer than the changed images, not than all. And it reckons with one image more, not seen,
+        whose effect is as large as those seen are where there are any, ``b = sum(e**2) / sum(|e|)``: were
+        there only those seen, a unit that turns no answer among a hundred would be known to turn none at all
+        (for answers right or wrong, the image that Agresti and Min add: see `half_width_of_share`).
 
         Parameters
         ----------
@@ -156,6 +165,8 @@ class ExactEvidence:
         largest : array, shape (column,), optional
             An effect on one image that may be thought of where none was seen. None: the largest of these
             questions.
+        usual : array, shape (column,), optional
+            How large an effect is to be thought of where none was seen. None: `usual`.
 
         Raises
         ------
@@ -167,12 +178,12 @@ class ExactEvidence:
         size = about(population, self.moments.n)
         df = np.minimum(moments.df, np.maximum(alive - 1.0, 1.0))
         frame = np.broadcast_to(check_population(size, moments.n), alive.shape)
-        squares = moments.squares + moments.n * moments.mean**2
+        jump = _jumps(moments, sizes)
+        one = np.where(jump > 0, jump, self.usual if usual is None else np.asarray(usual, np.float64))
         most = self.largest.max(axis=0, initial=0.0) if largest is None else np.asarray(largest, np.float64)
-        jump = np.where(sizes > 0, squares / np.where(sizes > 0, sizes, 1.0), most)
         return Estimate(
-            moments.mean, moments.se(size), moments.sd, df, moments.n, alive, moments.n, frame,
-            level, questions, jump=jump,
+            moments.mean, moments.with_squares(one * one).se(size), moments.sd, df, moments.n, alive,
+            moments.n, frame, level, questions, jump=np.where(jump > 0, jump, most),
         )  # fmt: skip
 
     def _part(
@@ -218,3 +229,11 @@ class ExactEvidence:
         return (
             f"ExactEvidence: {self.drawn.shape[1]:,} questions, {self.drawn.shape[2]} columns, {n:,} images"
         )
+
+
+def _jumps(
+    moments: EffectMoments, sizes: Float64[np.ndarray, "question column"]
+) -> Float64[np.ndarray, "question column"]:
+    """Give how large an effect is, weighed by its size: ``sum(e**2) / sum(|e|)``; 0 without any."""
+    squares = moments.squares + moments.n * moments.mean**2
+    return np.where(sizes > 0, squares / np.where(sizes > 0, sizes, 1.0), 0.0)

@@ -5,12 +5,7 @@ from causal_widget.effects.statistics.anytime import Looks
 from causal_widget.effects.statistics.asymptotic import asymptotic_half_width, asymptotic_interval
 from causal_widget.effects.statistics.bernstein import BernsteinSequence
 from causal_widget.effects.statistics.bootstrap import bootstrap_means
-from causal_widget.effects.statistics.control import (
-    Controlled,
-    PairMoments,
-    controlled,
-    controlled_both_ways,
-)
+from causal_widget.effects.statistics.control import Controlled, controlled, controlled_both_ways
 from causal_widget.effects.statistics.corrections import (
     CORRECTIONS,
     benjamini_hochberg,
@@ -21,6 +16,7 @@ from causal_widget.effects.statistics.estimate import Estimate
 from causal_widget.effects.statistics.looks import controlled_looks
 from causal_widget.effects.statistics.minimum import minimum_effect
 from causal_widget.effects.statistics.moments import EffectMoments, images_needed, spread_of_mean
+from causal_widget.effects.statistics.pairs import PairMoments
 from causal_widget.effects.statistics.ranks import ORDERS, ranks_of, top_overlap
 from causal_widget.effects.statistics.settled import Settled, settled
 from causal_widget.effects.statistics.split import split_images

@@ -11,118 +11,12 @@ from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from causal_widget.effects.statistics.checks import as_effects, check_population, check_share
-from causal_widget.effects.statistics.moments import (
-    EffectMoments,
-    chosen_questions,
-    column_sums,
-    left_without,
-    spread_of_mean,
-)
+from causal_widget.effects.statistics.checks import check_population, check_share
+from causal_widget.effects.statistics.moments import EffectMoments, spread_of_mean
+from causal_widget.effects.statistics.pairs import PairMoments
 from causal_widget.errors import ArgumentError
 
-__all__ = ["Controlled", "PairMoments", "controlled", "controlled_both_ways"]
-
-LEAST = 3
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class PairMoments:
-    """Moments of exact effects e and cheap estimates g on the same images, for each question; mergeable.
-
-    Merged like `EffectMoments`, the products by Pebay (2008, SAND2008-6212, eq. 3.7).
-
-    Attributes
-    ----------
-    exact, cheap : EffectMoments
-        Each by itself.
-    products : array, shape (question...)
-        Sum of (e - mean e)(g - mean g).
-    """
-
-    exact: EffectMoments
-    cheap: EffectMoments
-    products: Float64[np.ndarray, "*question"]
-
-    @staticmethod
-    def empty(shape: tuple[int, ...]) -> PairMoments:
-        """Give the moments of no images."""
-        return PairMoments(EffectMoments.empty(shape), EffectMoments.empty(shape), np.zeros(shape))
-
-    @staticmethod
-    def of(exact: ArrayLike, cheap: ArrayLike) -> PairMoments:
-        """Give the moments of one batch, both (image, question...).
-
-        Raises
-        ------
-        ArgumentError
-            If the shapes differ.
-        """
-        e, g = as_effects(exact, "exact effects"), as_effects(cheap, "cheap estimates")
-        if e.shape != g.shape:
-            raise ArgumentError(f"exact effects {e.shape} and cheap estimates {g.shape} must have one shape")
-        first, second = EffectMoments.of(e), EffectMoments.of(g)
-        return PairMoments(first, second, column_sums((e - first.mean) * (g - second.mean)))
-
-    def update(self, exact: ArrayLike, cheap: ArrayLike, where: ArrayLike | None = None) -> PairMoments:
-        """Give the moments with one batch more; `where` names the questions that it answers.
-
-        Parameters
-        ----------
-        exact, cheap : array, shape (image, question...), or (image, k) for the k questions of `where`
-        where : array of bool, shape (question...), optional
-        """
-        batch = PairMoments.of(exact, cheap)
-        if where is None:
-            return self.merge(batch)
-        chosen = chosen_questions(where, self.n.shape)
-        part = self.take(chosen).merge(batch)
-        products = self.products.copy()
-        products[chosen] = part.products
-        return PairMoments(self.exact.update(exact, chosen), self.cheap.update(cheap, chosen), products)
-
-    def take(self, questions: ArrayLike) -> PairMoments:
-        """Give the moments of chosen questions: a mask, or numbers along the first axis."""
-        index = np.asarray(questions)
-        return PairMoments(self.exact.take(index), self.cheap.take(index), self.products[index])
-
-    def merge(self, other: PairMoments) -> PairMoments:
-        """Give the moments of both parts' images; neither changes."""
-        n = self.exact.n + other.exact.n
-        weight = self.exact.n * (other.exact.n / np.maximum(n, 1))
-        shift = (other.exact.mean - self.exact.mean) * (other.cheap.mean - self.cheap.mean)
-        products = self.products + other.products + shift * weight
-        return PairMoments(self.exact.merge(other.exact), self.cheap.merge(other.cheap), products)
-
-    @property
-    def n(self) -> Int64[np.ndarray, "*question"]:
-        """Images a question."""
-        return self.exact.n
-
-    @property
-    def coefficient(self) -> Float64[np.ndarray, "*question"]:
-        """Least-squares c of e on g, ``cov(e, g) / var(g)``; 0 where g does not vary or is one image's."""
-        varies = (self.cheap.squares > 0) & (self.n >= LEAST)
-        return np.where(varies, self.products / np.where(varies, self.cheap.squares, 1.0), 0.0)
-
-    @property
-    def correlation(self) -> Float64[np.ndarray, "*question"]:
-        """Correlation of e and g over images; NaN where either does not vary."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(self.products / np.sqrt(self.exact.squares * self.cheap.squares))
-
-    def without_zeros(self, zeros: ArrayLike) -> PairMoments:
-        """Give the moments without images whose effect and estimate are both zero: see `EffectMoments`."""
-        left = left_without(zeros, self.n)
-        exact, cheap = self.exact.without_zeros(zeros), self.cheap.without_zeros(zeros)
-        shift = exact.mean * cheap.mean * (left * ((self.n - left) / np.maximum(self.n, 1)))
-        return PairMoments(exact, cheap, np.where(left > 1, self.products - shift, 0.0))
-
-    def residual(self, coefficient: ArrayLike) -> EffectMoments:
-        """Give the moments of ``e - c g``."""
-        c = np.asarray(coefficient, dtype=np.float64)
-        squares = self.exact.squares - 2 * c * self.products + c * c * self.cheap.squares
-        return EffectMoments(self.n, self.exact.mean - c * self.cheap.mean, np.maximum(squares, 0.0))
+__all__ = ["Controlled", "controlled", "controlled_both_ways"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -197,12 +91,18 @@ class Controlled:
 
 
 def controlled(
-    pilot: PairMoments, main: PairMoments, cheap: EffectMoments, *, population: ArrayLike | None = None
+    pilot: PairMoments,
+    main: PairMoments,
+    cheap: EffectMoments,
+    *,
+    population: ArrayLike | None = None,
+    unseen: ArrayLike = 0.0,
 ) -> Controlled:
     """Estimate mean effects from exact ones on some images and cheap ones on all, without bias.
 
-    The coefficient c comes from the pilot images P alone. Of the other images, the main ones S are a simple
-    random sample. With M images that have a cheap estimate, p of them in P, R = M - p, n in S:
+    The coefficient c comes from the pilot images P alone (`PairMoments.coefficient_near_one`). Of the other
+    images, the main ones S are a simple random sample. With M images that have a cheap estimate, p of them in
+    P, R = M - p, n in S:
 
         mean = p/M mean_P(e) + R/M [c mean_R(g) + mean_S(e - c g)],
 
@@ -211,8 +111,7 @@ def controlled(
     is estimated without bias whatever c is; its variance is ``(R/M)**2 (1/n - 1/R) S_d**2`` with S_d**2 the
     variance of e - c g over images: none is left when all images are exact. Where the M images are themselves
     drawn from `population` images, ``(1/M - 1/population) S_e**2`` is added (two-phase sampling, Cochran,
-    ch. 12). With fewer than 3 pilot images c is 0; with fewer than 2 main ones, and some left, the standard
-    error is infinite.
+    ch. 12). With fewer than 2 main images, and some left, the standard error is infinite.
 
     Parameters
     ----------
@@ -222,6 +121,8 @@ def controlled(
         The cheap estimate on all images, those of pilot and main among them.
     population : int or array of int, optional
         Images that the answer is about: ``cheap.n`` for just these. None: all there might ever be.
+    unseen : array, shape (question...)
+        What images not seen might add to the squares of e - c g: see `unseen_squares`.
 
     Raises
     ------
@@ -229,10 +130,10 @@ def controlled(
         If the shapes differ, or there are fewer cheap estimates than exact effects.
     """
     total = _check_parts(pilot, main, cheap)
-    c = pilot.coefficient
+    c = pilot.coefficient_near_one(cheap)
     rest = total - pilot.n
     mean_rest = (total * cheap.mean - pilot.n * pilot.cheap.mean) / np.maximum(rest, 1)
-    residual = main.residual(c)
+    residual = main.residual(c).with_squares(unseen)
     share = rest / np.maximum(total, 1)
     mean = (1 - share) * pilot.exact.mean + share * (c * mean_rest + residual.mean)
     inner = share * residual.se(rest)
@@ -240,7 +141,12 @@ def controlled(
 
 
 def controlled_both_ways(
-    first: PairMoments, second: PairMoments, cheap: EffectMoments, *, population: ArrayLike | None = None
+    first: PairMoments,
+    second: PairMoments,
+    cheap: EffectMoments,
+    *,
+    population: ArrayLike | None = None,
+    unseen: ArrayLike = 0.0,
 ) -> Controlled:
     """Use each part as pilot of the other, so that no exact effect is spent on the coefficient.
 
@@ -259,6 +165,7 @@ def controlled_both_ways(
     by_first, by_second = second.residual(one.coefficient), first.residual(two.coefficient)
     # Each part's squares are about its own mean: one degree of freedom goes with each.
     pooled = EffectMoments(np.maximum(n - 1, 0), by_first.mean, by_first.squares + by_second.squares)
+    pooled = pooled.with_squares(unseen)
     mean = weight * one.mean + (1 - weight) * two.mean
     c = weight * one.coefficient + (1 - weight) * two.coefficient
     inner = spread_of_mean(pooled.sd, n, total)

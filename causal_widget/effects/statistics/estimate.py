@@ -26,7 +26,7 @@ class Estimate:
     Attributes
     ----------
     mean, se : array, shape (question...)
-        The estimate and its standard error.
+        The estimate and its standard error; where evidence says so, with what images not seen might add.
     sd : array, shape (question...)
         Standard deviation of the effect over images; NaN below two.
     df : array, shape (question...)
@@ -84,6 +84,11 @@ class Estimate:
     def whole(self) -> Bool[np.ndarray, "*question"]:
         """Whether nothing is left to measure."""
         return np.asarray(self.n >= self.frame)
+
+    @property
+    def alike(self) -> Bool[np.ndarray, "*question"]:
+        """Whether all images measured have the same effect."""
+        return np.asarray((self.se == 0) | (self.sd == 0))
 
     @property
     def per_image(self) -> Float64[np.ndarray, "*question"]:

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from causal_widget.effects.statistics.asymptotic import FIRST, asymptotic_half_width
-from causal_widget.effects.statistics.control import PairMoments, controlled
+from causal_widget.effects.statistics.control import controlled
 from causal_widget.effects.statistics.moments import EffectMoments
+from causal_widget.effects.statistics.pairs import PairMoments
 
 __all__ = ["controlled_looks"]
 

@@ -7,8 +7,8 @@ from jaxtyping import Bool
 from numpy.typing import ArrayLike
 
 from causal_widget.effects.statistics.checks import Array, as_effects
-from causal_widget.effects.statistics.control import PairMoments
 from causal_widget.effects.statistics.moments import EffectMoments, column_sums
+from causal_widget.effects.statistics.pairs import PairMoments
 from causal_widget.errors import ArgumentError
 
 __all__ = ["moments_where", "pairs_where"]

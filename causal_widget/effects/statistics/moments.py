@@ -174,6 +174,10 @@ class EffectMoments:
         by = np.asarray(factor, dtype=np.float64)
         return replace(self, mean=by * self.mean, squares=by * by * self.squares)
 
+    def with_squares(self, more: ArrayLike) -> EffectMoments:
+        """Give the moments with more squares: what images not seen might add to them."""
+        return replace(self, squares=self.squares + np.asarray(more, np.float64))
+
     @property
     def variance(self) -> Float64[np.ndarray, "*question"]:
         """Sample variance of the effects over images (n - 1); NaN below two images."""

@@ -25,7 +25,7 @@ def three_tests(one: Estimate, sign: Array, margin: Array) -> Float64[np.ndarray
     p = np.stack([critical, neutral, detrimental])
     on_edge = (one.se == 0) & (np.abs(sign * one.mean) == margin)
     p[:, on_edge | ~np.isfinite(one.se)] = 1.0
-    alike = (one.se == 0) & ~one.whole
+    alike = one.alike & ~one.whole
     return np.where(alike, np.maximum(p, 1 / (one.n + 1)), p)
 
 
@@ -50,7 +50,9 @@ def images_to_settle(
     with np.errstate(divide="ignore"):
         more = np.maximum(1 / (1 / alone + 1 / np.maximum(one.frame, 1)), one.n + 1.0)
     more = np.maximum(more, _images_for_rare(one, np.abs(one.mean) < margin, margin, threshold))
-    more = np.where(sd == 0, np.maximum(more, np.ceil(1 / threshold)), more)  # p is at least 1 / (n + 1)
+    more = np.where(
+        (sd == 0) | one.alike, np.maximum(more, np.ceil(1 / threshold)), more
+    )  # p is at least 1 / (n + 1)
     return np.asarray(np.ceil(np.minimum(np.maximum(more, least), one.frame)))
 
 
