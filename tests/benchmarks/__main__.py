@@ -1,6 +1,7 @@
 """Run every benchmark: python -m tests.benchmarks. More than an hour; each can be run alone as a module."""
 
 from tests.benchmarks.bench_attributions import test_bench_attributions
+from tests.benchmarks.bench_class_graphs import test_bench_class_graphs
 from tests.benchmarks.bench_collect import test_bench_collect
 from tests.benchmarks.bench_coverage import test_bench_coverage
 from tests.benchmarks.bench_effects import test_bench_effects
@@ -23,3 +24,4 @@ test_bench_coverage()
 test_bench_false_discoveries()
 test_bench_ranking()
 test_bench_attributions()
+test_bench_class_graphs()

@@ -15,6 +15,8 @@ from causal_widget.evaluation.class_graphs.intervals import changed, mean_gap, w
 from causal_widget.explanations.class_graphs import ClassGraphs, explain_class, explain_classes
 from causal_widget.graph import trace
 from causal_widget.interventions import UnitEdit, edited
+from causal_widget.plots.masking import masking_lines, repair_lines
+from causal_widget.plots.reliability import appearance
 from tests.effects.cut_networks import network
 from tests.explanations.class_networks import Known, positive
 from tests.interventions.networks import fingerprint, images
@@ -120,6 +122,16 @@ def test_intervals() -> None:
     assert gap == pytest.approx(draws.mean())
     assert low < 0.9 < high
     assert [count(5, share) for share in (0.0, 0.05, 0.2, 0.21, 1.0)] == [0, 1, 1, 2, 5]
+
+
+def test_figures_of_nothing_are_refused() -> None:
+    for draw in (
+        lambda: appearance({}, "none"),
+        lambda: masking_lines({}, 1.0, "accuracy", "none"),
+        lambda: repair_lines({}, {}, "none"),
+    ):
+        with pytest.raises(ArgumentError, match="there (is|are) no"):
+            draw()
 
 
 def test_bad_input() -> None:

@@ -197,3 +197,12 @@ def test_two_classes_are_each_as_alone() -> None:
     alone = repair_curve(model, graphs[0], x)
     assert several.table(0).equals(alone.table(0))
     assert several.harmful[0] == 2
+
+
+def test_without_anything_blocked_no_change_is_certain() -> None:
+    curve = repair_curve(hurt(), graph_of(hurt()), both())
+    rows = curve.table(0)
+    assert (rows.loc[rows["share"] == 0, ["low", "high"]] == 0).all(axis=None)
+    others = rows[(rows["share"] == 1) & (rows["images"] == "others")].iloc[0]
+    assert others["change"] == 0
+    assert others["low"] < 0 < others["high"]

@@ -132,8 +132,6 @@ class RepairCurve:
     def _with_ends(self, rows: pd.DataFrame) -> pd.DataFrame:
         half = NormalDist().inv_cdf(0.5 + self.level / 2) * rows["se"]
         rows["low"], rows["high"] = rows["change"] - half, rows["change"] + half
-        nothing = rows["blocked"] == 0
-        rows.loc[nothing, ["low", "high"]] = 0.0  # the same network
         return rows
 
     def __repr__(self) -> str:

@@ -167,13 +167,14 @@ def _rows(
 ) -> list[dict[str, Any]]:
     right, rows = said == labels, []
     for share, now in zip(shares, right, strict=True):
+        blocked = count(units, share)  # none: the same network, and no change for certain
         for images, chosen in ((OWN, labels == target), (OTHERS, labels != target)):
             if chosen.any():
                 change, se = changed(right[0, chosen], now[chosen])
                 rows.append({
-                    "class": target, "share": share, "images": images, "blocked": count(units, share),
+                    "class": target, "share": share, "images": images, "blocked": blocked,
                     "before": float(right[0, chosen].mean()), "after": float(now[chosen].mean()),
-                    "change": change, "se": se, "n": int(chosen.sum()),
+                    "change": change, "se": se if blocked else 0.0, "n": int(chosen.sum()),
                 })  # fmt: skip
     return rows
 
