@@ -130,7 +130,7 @@ def test_figures_of_nothing_are_refused() -> None:
         lambda: masking_lines({}, 1.0, "accuracy", "none"),
         lambda: repair_lines({}, {}, "none"),
     ):
-        with pytest.raises(ArgumentError, match="there (is|are) no"):
+        with pytest.raises(ArgumentError, match=r"there (is|are) no"):
             draw()
 
 
