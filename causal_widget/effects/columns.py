@@ -13,7 +13,7 @@ from causal_widget.effects.outcomes import Outcome
 from causal_widget.effects.statistics import minimum_effect
 from causal_widget.errors import ArgumentError, UnknownNameError, nearest
 
-__all__ = ["Columns", "columns_of"]
+__all__ = ["Columns", "columns_of", "largest_sizes"]
 
 SMALL = 0.01
 USUAL = ("loss", "kl", "correct", "probability")
@@ -133,6 +133,18 @@ def columns_of(outcomes: Sequence[Outcome], width: int, classes: int) -> Columns
         for _ in range(each if one in free else len(own))
     ]
     return Columns(tuple(f"column {k}" for k in range(width)), tuple(owners[:width]))
+
+
+def largest_sizes(
+    sizes: Sequence[Float64[np.ndarray, " column"]], owners: Sequence[Outcome]
+) -> Float64[np.ndarray, " column"]:
+    """Give the largest of several groups' sizes of effects in each column.
+
+    Where there was no effect at all, the largest that an outcome with bounds can have.
+    """
+    found = np.max(sizes, axis=0)
+    reach = np.array([one.bounds[1] - one.bounds[0] for one in owners])
+    return np.where((found == 0) & np.isfinite(reach), reach, found)
 
 
 def _least(asked: object, owner: Outcome, scale: float) -> float | None:

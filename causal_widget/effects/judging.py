@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from causal_widget.effects.columns import largest_sizes
 from causal_widget.effects.evidence import ControlledEvidence
 from causal_widget.effects.shards import Evidence
 from causal_widget.effects.statistics import settled
@@ -83,14 +84,17 @@ def refuse_unreachable(work: Work, evidence: Mapping[str, Evidence], n: int) -> 
 
 def _known(work: Work, evidence: Mapping[str, Evidence]) -> Estimate:
     count = work.n_questions * max(len(_judged(work)), 1)
-    parts = []
-    for layer in work.groups:
-        found = evidence[layer]
-        assert isinstance(found, ControlledEvidence)
-        parts.append(
-            found.estimate(work.aims.population, level=work.aims.level, questions=count, anytime=True)
-        )
-    return Estimate.joined(parts)
+    groups = [one for layer in work.groups if isinstance(one := evidence[layer], ControlledEvidence)]
+    owners = [one for one, width in zip(work.outcomes, work.widths, strict=True) for _ in range(width)]
+    usual = largest_sizes([one.usual for one in groups], owners)
+    return Estimate.joined(
+        [
+            one.estimate(
+                work.aims.population, level=work.aims.level, questions=count, anytime=True, usual=usual
+            )
+            for one in groups
+        ]
+    )
 
 
 def _judged(work: Work) -> dict[int, float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float64
 
-from causal_widget.effects.columns import Columns, columns_of
+from causal_widget.effects.columns import Columns, columns_of, largest_sizes
 from causal_widget.effects.evidence import ControlledEvidence, ExactEvidence
 from causal_widget.effects.outcomes import Outcome
 from causal_widget.effects.questions import Question
@@ -194,15 +194,9 @@ class MeasuredEffects:
     def _largest(self) -> Float64[np.ndarray, " column"]:
         """Largest absolute effect of any question on an image."""
         exact = [one for one in self.evidence.values() if isinstance(one, ExactEvidence)]
-        return self._or_bound([one.largest.max(axis=0, initial=0.0) for one in exact])
+        return largest_sizes([one.largest.max(axis=0, initial=0.0) for one in exact], self.measured.owners)
 
     @cached_property
     def _usual(self) -> Float64[np.ndarray, " column"]:
         """How large an effect is where there is one, of the question where it is largest."""
-        return self._or_bound([one.usual for one in self.evidence.values()])
-
-    def _or_bound(self, sizes: Sequence[Float64[np.ndarray, " column"]]) -> Float64[np.ndarray, " column"]:
-        """Give the largest; where none was seen, the largest that an outcome with bounds can have."""
-        found = np.max(sizes, axis=0)
-        reach = np.array([one.bounds[1] - one.bounds[0] for one in self.measured.owners])
-        return np.where((found == 0) & np.isfinite(reach), reach, found)
+        return largest_sizes([one.usual for one in self.evidence.values()], self.measured.owners)

@@ -235,6 +235,17 @@ def test_the_model_stays_as_it_was() -> None:
     model.eval()
 
 
+def test_few_answers_that_turn_are_not_known_at_the_first_look() -> None:
+    """A unit that turns none of the first images is not known to turn none at all."""
+    model, loader = made(2000)
+    plan = plan_effects(model, loader, units=UNITS, outcomes="correct", precision=0.05)
+    found = plan.run().estimate()
+    left = ~found.whole
+    assert (found.half_width() <= 0.05).all()
+    assert (found.half_width()[left] > 1 / found.n[left]).all()
+    assert found.n[left].min() > 100
+
+
 def test_what_is_refused() -> None:
     model, loader = made(120)
 

@@ -124,6 +124,21 @@ def test_rankings() -> None:
         found.ranking("abs_los")
 
 
+def test_where_no_answer_turned_the_next_one_may() -> None:
+    """By the outcome's bounds, since no unit says how large an effect is."""
+    values, _ = drawn(n=100)
+    values[..., 1] = 0.0
+    found = effects(values, asked=("loss", "correct")).table()
+    half = found["high"] - found["effect"]
+    right = found["outcome"] == "correct"
+    np.testing.assert_allclose(half[right], stats.t(99).ppf(0.975) / np.sqrt(100 * 99), rtol=1e-12)
+    assert set(found["verdict"][right]) == {"undecided"}
+    values[0, 3, 1] = -1.0
+    one = effects(values[:2000], asked=("loss", "correct")).table()[right]
+    assert (one["high"] > 0).all()
+    assert (one["low"] < 0).all()
+
+
 def test_the_population() -> None:
     values, _ = drawn(n=200)
     found = effects(values)
