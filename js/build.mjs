@@ -3,6 +3,7 @@ import { build } from "esbuild";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { minify } from "terser";
 import zopfli from "@gfx/zopfli";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -56,10 +57,12 @@ function written(bytes) {
 /**
  * The whole module is copied into the saved state of every widget, so it travels deflated: a small module that
  * inflates the real one and hands on its default export. The browser imports it the way anywidget imports any module.
- * Zopfli deflates it 4 % smaller than node's own zlib, and to the same bytes on every machine.
+ * Terser's names take 4 % less when deflated than esbuild's; zopfli deflates 4 % smaller than node's own zlib, and to
+ * the same bytes on every machine.
  */
 async function packed(code) {
-  const bytes = await zopfli.zlibAsync(code, { numiterations: 30 });
+  const short = await minify(code, { module: true, ecma: 2020, compress: { passes: 3 } });
+  const bytes = await zopfli.zlibAsync(Buffer.from(short.code), { numiterations: 30 });
   return [
     "// causal_widget's page, deflated, 13 bits in two characters; its source is in js/src, and js/build.mjs makes this file.",
     `const data = "${written(bytes)}";`,
@@ -87,7 +90,7 @@ if (process.argv.includes("--tests")) {
 } else {
   const outfile = join(here, "../causal_widget/static/widget.js");
   const { outputFiles } = await build({ ...shared, entryPoints: ["src/index.ts"], write: false, minify: true });
-  const text = await packed(outputFiles[0].contents);
+  const text = await packed(outputFiles[0].text);
   mkdirSync(dirname(outfile), { recursive: true });
   writeFileSync(outfile, text);
   const kb = (n) => (n / 1024).toFixed(1);

@@ -16,6 +16,7 @@ from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.jobs import Progress, Tick
 from causal_widget.pruning import PruningCurve
 from causal_widget.widget import protocol
+from causal_widget.widget.classes import Classes
 from causal_widget.widget.data import ImageData
 from causal_widget.widget.handlers import (
     GIVE_WAY,
@@ -85,6 +86,7 @@ class Backend:
         self.devices = list_devices()
         self.curve: PruningCurve | None = None
         self.checked: Checked | None = None
+        self.classes = Classes()
         self.still = still
         self._send = send
         self._renew = renew
@@ -150,12 +152,17 @@ class Backend:
         return {**state_data(self), **self._poll()}
 
     def _poll(self) -> dict[str, Any]:
-        return {"job": self._job_data(), "revision": self.revision, "measured": self.store.measured}
+        counters = {"revision": self.revision, "measured": self.store.measured, "found": self.classes.version}
+        return {"job": self._job_data(), **counters}
 
     def observe(self) -> None:
         """Tell the pages if the explainer has learned something since the last look."""
         if self.store.observe():
             self._send(protocol.write_event("changed", state=self.state()), [])
+
+    def tell_found(self) -> None:
+        """Tell the pages that more of a class's graph is there."""
+        self._send(protocol.write_event("changed", state=self._poll()), [])
 
     def cancel(self) -> bool:
         """Cancel what runs and what waits; say whether there was anything."""

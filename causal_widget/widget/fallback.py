@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # class of the root element of a live page
 ROOT = "cw-root"
 RANKED = 15  # rows of the ranking
+NAMED = 12  # critical units of a layer
 
 
 def page(backend: Backend, choices: Choices, layers: Sequence[str], still: str = "") -> str:
@@ -49,7 +50,7 @@ def page(backend: Backend, choices: Choices, layers: Sequence[str], still: str =
         f'{_hiding(name)}<div class="cw-still" data-cw-still="{name}" data-testid="cw-still">'
         f"{_heading(backend, rule, choices)}"
         f'<img alt="{about}" src="data:image/png;base64,{data}">{_table(shown, known)}'
-        f"{_ranking(backend)}</div>"
+        f"{_ranking(backend)}{_classes(backend)}</div>"
     )
 
 
@@ -102,6 +103,24 @@ def _ranking(backend: Backend) -> str:
     left = len(table) - RANKED
     more = f"<p>and {left:,} more, not shown here</p>" if left > 0 else ""
     return f"<p>{html.escape(words)}</p><table><tr>{head}</tr>{rows}</table>{more}"
+
+
+def _classes(backend: Backend) -> str:
+    """Give what each class stands on, layer by layer from the class backwards."""
+    parts = []
+    for one in backend.classes.found.values():
+        if one.graph is None:
+            continue
+        head, *rest = repr(one.graph).splitlines()
+        critical = reversed(one.graph.units("critical").items())
+        units = "; ".join(f"{layer} {_named(some)}" for layer, some in critical)
+        lines = [head, *rest, *([f"  critical: {units}"] if units else [])]
+        parts.append("<p>" + "<br>".join(map(html.escape, lines)) + "</p>")
+    return "".join(parts)
+
+
+def _named(units: tuple[int, ...]) -> str:
+    return f"{list(units[:NAMED])}{' ...' if len(units) > NAMED else ''}"
 
 
 def _ranked_row(row: pd.Series) -> str:

@@ -35,7 +35,7 @@ class Job:
     ----------
     id : int
         Its number, rising over a widget's life.
-    kind : {"collect", "prune", "check", "local", "rank", "effect"}
+    kind : {"collect", "prune", "check", "local", "rank", "explain", "repair", "effect"}
         What is computed.
     state : {"queued", "running", "done", "cancelled", "failed"}
         Where it stands.

@@ -32,6 +32,8 @@ function keyOf(op, args) {
   if (op === "importance") return [op, args.rule];
   if (op === "unit" || op === "equation") return [op, args.layer, args.unit];
   if (op === "ranking") return [op, args.outcome ?? null];
+  if (op === "explained") return [op, args.target ?? null, args.other ?? null];
+  if (op === "classUnit") return [op, args.target, args.layer, args.unit];
   if (op === "effect" || (op === "predict" && args.by !== "local")) return [op, intervention(op, args)];
   if (op !== "heatmap") return [op];
   const unit = args.unit ?? null;

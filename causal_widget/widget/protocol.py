@@ -121,6 +121,11 @@ _RANK = {
     "layers": _Field(_optional(_list_of(_text)), None),
     "precision": _Field(_optional(_number), None),
 }
+_CLASS = {
+    "target": _Field(_natural),
+    "images": _Field(_optional(_natural), None),
+    "mode": _Field(_text, "sound"),
+}
 _CHECK = {"images": _Field(_natural, 64), "draws": _Field(_natural, 10)}
 ARGUMENTS: dict[str, dict[str, _Field]] = {
     "hello": {},
@@ -158,6 +163,16 @@ ARGUMENTS: dict[str, dict[str, _Field]] = {
         "outcome": _Field(_optional(_text), None),
         "minEffect": _Field(_optional(_number), None),
     },
+    "classPlan": dict(_CLASS),
+    "explain": dict(_CLASS),
+    "explained": {"target": _Field(_optional(_natural), None), "other": _Field(_optional(_natural), None)},
+    "classUnit": {
+        "target": _Field(_natural),
+        "layer": _Field(_text),
+        "unit": _Field(_natural),
+        "image": _Field(_natural, 0),
+    },
+    "repair": {"target": _Field(_natural)},
     "poll": {},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 EDGE_BYTES, UNIT_BYTES, MAP_BYTES = 6_000_000, 3_000_000, 4_000_000
 EQUATION_BYTES = 2_000_000
+CLASS_BYTES = 3_000_000
 UNIT_SECONDS, EFFECT_SECONDS, MAP_SECONDS = 10.0, 5.0, 10.0
 # between them an offline page takes the nearest
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -66,6 +68,7 @@ def record(backend: Backend, choices: Choices, selected: Mapping[str, Iterable[i
     for rule in SHOWN_RULES:
         asking.ask(["importance", rule], "importance", rule=rule)
     _ranking(asking)
+    _classes(asking)
     _edges(asking)
     _units(asking, selected)
     _equations(asking, selected)
@@ -73,6 +76,7 @@ def record(backend: Backend, choices: Choices, selected: Mapping[str, Iterable[i
         recording.left_out.append("It was written without images: no effects and no heatmaps.")
         return recording
     asking.ask(["images"], "images")
+    _class_units(asking)
     _effects(asking)
     _maps(asking, selected)
     return recording
@@ -114,6 +118,31 @@ def _ranking(asking: _Asking) -> None:
     effects = asking.backend.store.effects
     for outcome in () if effects is None else effects.columns:
         asking.ask(["ranking", outcome], "ranking", outcome=outcome)
+
+
+def _classes(asking: _Asking) -> None:
+    """Record the graphs of classes, each alone and against each other."""
+    known = list(asking.backend.classes.found)
+    asking.ask(["explained", None, None], "explained")
+    for target in range(asking.backend.explainer.graph.output.units):
+        asking.ask(["explained", target, None], "explained", target=target)
+    for target, other in itertools.permutations(known, 2):
+        asking.ask(["explained", target, other], "explained", target=target, other=other)
+
+
+def _class_units(asking: _Asking) -> None:
+    """Record the maps of the units that classes' graphs report, from the class backwards."""
+    budget = _Budget(CLASS_BYTES, UNIT_SECONDS)
+    for target, one in asking.backend.classes.found.items():
+        for units in reversed(one.layers.values()):
+            for unit in (*units.where("critical").tolist(), *units.where("detrimental").tolist()):
+                if not budget.spent():
+                    key = ["classUnit", target, units.layer, unit]
+                    budget.room -= asking.ask(key, "classUnit", target=target, layer=units.layer, unit=unit)
+    if budget.missing:
+        asking.recording.left_out.append(
+            f"Maps of {budget.missing:,} units of classes were left out for size or time."
+        )
 
 
 def _edges(asking: _Asking) -> None:

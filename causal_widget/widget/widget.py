@@ -16,13 +16,14 @@ from torch import nn
 from causal_widget.devices import resolve_device
 from causal_widget.errors import ArgumentError, DeviceError, OrderError
 from causal_widget.explainer import CausalCNNExplainer
+from causal_widget.explanations import ClassGraph
 from causal_widget.graph import SITES
 from causal_widget.widget import assets, fallback, offline, protocol, traits
 from causal_widget.widget.backend import Backend, Choices
 from causal_widget.widget.links import renewer, sender, sources
 from causal_widget.widget.store import SHOWN_RULES
 
-PANELS = ("inspector", "equations", "interventions", "ranking", "heatmaps", "pruning")
+PANELS = ("inspector", "equations", "interventions", "ranking", "classes", "heatmaps", "pruning")
 THEMES = ("auto", "light", "dark")
 WORDS = {"site": SITES, "rule": SHOWN_RULES, "panel": PANELS, "theme": THEMES}
 CLOSE_SECONDS = 2.0
@@ -126,6 +127,11 @@ class CausalWidget(anywidget.AnyWidget):
         if self._backend is None:
             raise OrderError("this widget is closed; make a new one")
         return self._backend
+
+    @property
+    def class_graphs(self) -> dict[int, ClassGraph]:
+        """The graphs of classes that were found from the page, by class."""
+        return {k: one.graph for k, one in self.backend.classes.found.items() if one.graph is not None}
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is being computed.

@@ -1,7 +1,7 @@
 // What the kernel has said about graph, importances, edges, units, equations, images, curve and check; fetched when asked for, forgotten when it changes.
 import type { Client, Reply } from "./protocol";
-import { rankingOf, type Equation, type Equations, type Images, type Ranking, type Unit } from "./records";
-import type { CheckInfo, CurveInfo, EquationInfo, EquationsInfo, GraphInfo, ImagesInfo, LayerInfo, RankingInfo, UnitInfo } from "./types";
+import { classOf, rankingOf, type ClassTable, type Equation, type Equations, type Images, type Ranking, type Unit } from "./records";
+import type { CheckInfo, ClassInfo, CurveInfo, EquationInfo, EquationsInfo, GraphInfo, ImagesInfo, LayerInfo, RankingInfo, UnitInfo } from "./types";
 import { chunks, unitKey } from "./units";
 
 const UNIT_CACHE = 300;
@@ -14,6 +14,10 @@ export class Known {
   equations: Equations | null = null;
   check: CheckInfo | null = null;
   ranking: Ranking | null = null;
+  /** The graph of the class that is looked at, and all classes that have one. */
+  classGraph: ClassTable | null = null;
+  classes: { target: number; name: string }[] = [];
+  private classAsked = 0;
   /** One matrix a wiring, by its position in the graph; null until it arrived. */
   edges: (Uint8Array | null)[] = [];
   edgeSource: string | null = null;
@@ -27,7 +31,7 @@ export class Known {
 
   constructor(
     private readonly client: Client,
-    private readonly emit: (topic: "graph" | "revision" | "importance" | "edges" | "images" | "curve" | "equations" | "check" | "ranking") => void,
+    private readonly emit: (topic: "graph" | "revision" | "importance" | "edges" | "images" | "curve" | "equations" | "check" | "ranking" | "class") => void,
     private readonly fail: (error: unknown, what: string) => void,
   ) {}
 
@@ -160,6 +164,20 @@ export class Known {
         this.emit("ranking");
       })
       .catch((error) => this.fail(error, "Ranking"));
+  }
+
+  /** The graph of a class, or what it shares with another; null asks for the one that is being found, or was found last. */
+  askClass(target: number | null, other: number | null): void {
+    const asked = ++this.classAsked;
+    this.client
+      .request<{ graph: ClassInfo | null; known: { target: number; name: string }[] }>("explained", { target, other })
+      .then((reply) => {
+        if (asked !== this.classAsked) return;
+        this.classes = reply.result.known;
+        this.classGraph = classOf(reply);
+        this.emit("class");
+      })
+      .catch((error) => this.fail(error, "Class"));
   }
 
   forgetEffects(): void {

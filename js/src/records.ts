@@ -1,6 +1,7 @@
 // Replies of the kernel with their arrays, as the panels use them.
-import type { Reply } from "./protocol";
-import type { EquationInfo, EquationsInfo, ImagesInfo, MapInfo, RankingInfo, UnitInfo } from "./types";
+import type { Array2, Reply } from "./protocol";
+import type { EdgeList } from "./graph/edges";
+import type { ClassInfo, ClassUnitInfo, EquationInfo, EquationsInfo, ImagesInfo, MapInfo, RankingInfo, TableInfo, UnitInfo } from "./types";
 
 export interface Unit {
   info: UnitInfo;
@@ -17,19 +18,26 @@ export interface Equation {
   /** Observed and predicted response, image by image. */
   points: Float32Array;
 }
-export interface Images {
-  info: ImagesInfo;
+export interface Pictures {
   shape: number[];
   data: Uint8Array;
+}
+export interface Images extends Pictures {
+  info: ImagesInfo;
+}
+export interface ClassUnit {
+  info: ClassUnitInfo;
+  images: Pictures;
+  maps: { shape: number[]; data: Float32Array };
 }
 export interface Heatmap {
   map: MapInfo;
   shape: number[];
   data: Float32Array;
 }
-/** Every ranked filter with its effect; column by column, as it came. */
-export interface Ranking {
-  info: RankingInfo;
+/** Every unit that was asked about with its effect; column by column, as it came. */
+export interface Table {
+  info: TableInfo;
   layer: Float32Array;
   unit: Float32Array;
   effect: Float32Array;
@@ -40,8 +48,16 @@ export interface Ranking {
   images: Float32Array;
   needed: Float32Array;
   verdict: Uint8Array;
-  /** Row of the first unit of each layer that was ranked; units stand in order. */
+  /** Row of the first unit of each layer that is there; units stand in order. */
   first: Map<string, number>;
+}
+export interface Ranking extends Table {
+  info: RankingInfo;
+}
+/** Paths lead to critical units and to the class; `kind` is their source's place among the verdicts. */
+export interface ClassTable extends Table {
+  info: ClassInfo;
+  paths: EdgeList & { kind: Uint8Array };
 }
 export interface Message {
   kind: "error" | "note";
@@ -56,16 +72,25 @@ export function heatmapsOf({ result, arrays }: Reply<{ maps: MapInfo[] }>): Heat
   });
 }
 
-export function rankingOf({ result, arrays }: Reply<{ ranking: RankingInfo | null }>): Ranking | null {
-  const info = result.ranking;
-  if (!info) return null;
-  const found = { info, first: new Map(), ...Object.fromEntries(arrays.map(({ name, data }) => [name, data])) } as Ranking;
+export const rankingOf = ({ result, arrays }: Reply<{ ranking: RankingInfo | null }>): Ranking | null => result.ranking && tableOf(result.ranking, columnsOf(arrays));
+
+export function classOf({ result, arrays }: Reply<{ graph: ClassInfo | null }>): ClassTable | null {
+  if (!result.graph) return null;
+  const { wiring, row, col, strength, kind, ...columns } = columnsOf(arrays);
+  const paths = { wiring: Uint16Array.from(wiring), row: Uint32Array.from(row), col: Uint32Array.from(col), value: strength, kind, length: kind.length };
+  return { ...tableOf(result.graph, columns), paths } as ClassTable;
+}
+
+const columnsOf = (arrays: Array2[]): Record<string, any> => Object.fromEntries(arrays.map(({ name, data }) => [name, data]));
+
+function tableOf<I extends TableInfo>(info: I, columns: Record<string, any>): Table & { info: I } {
+  const found = { info, first: new Map(), ...columns } as Table & { info: I };
   found.layer.forEach((layer, row) => found.first.has(info.layers[layer]) || found.first.set(info.layers[layer], row));
   return found;
 }
 
-/** The row of a unit, -1 where it was not ranked. */
-export function rowOf({ first, unit }: Ranking, layer: string, number: number): number {
+/** The row of a unit, -1 where it is not there. */
+export function rowOf({ first, unit }: Table, layer: string, number: number): number {
   const row = (first.get(layer) ?? NaN) + number;
   return unit[row] === number ? row : -1;
 }

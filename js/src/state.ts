@@ -3,14 +3,14 @@ import { DoWatch, type Do } from "./effect";
 import { Emitter } from "./emitter";
 import { Known } from "./known";
 import { Client, RequestError } from "./protocol";
-import { heatmapsOf, type Equation, type Equations, type Heatmap, type Images, type Message, type Ranking, type Unit } from "./records";
+import { heatmapsOf, type ClassTable, type ClassUnit, type Equation, type Equations, type Heatmap, type Images, type Message, type Ranking, type Table, type Unit } from "./records";
 import { countUnits, toggled, without, withUnits } from "./units";
 import {
-  CHOICES, type By, type CheckInfo, type Choice, type Choices, type CurveInfo, type EffectInfo, type GraphInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
+  CHOICES, type By, type CheckInfo, type Choice, type Choices, type ClassChoice, type ClassPlan, type ClassUnitInfo, type CurveInfo, type EffectInfo, type GraphInfo, type Job, type KernelState, type LayerInfo, type MapInfo,
   type Model, type PredictionInfo, type RankPlan, type Units,
 } from "./types";
 
-export type Topic = Choice | "state" | "graph" | "importance" | "edges" | "job" | "effect" | "prediction" | "equations" | "check" | "ranking" | "images" | "curve" | "message" | "revision";
+export type Topic = Choice | "state" | "graph" | "importance" | "edges" | "job" | "effect" | "prediction" | "equations" | "check" | "ranking" | "class" | "images" | "curve" | "message" | "revision";
 
 const EFFECT_TIMEOUT = 900_000;
 const EFFECT_DELAY = 20;
@@ -26,9 +26,13 @@ export class Session {
   private readonly known: Known;
   private revision = -1;
   private measured: number | undefined;
+  private found: number | undefined;
   by: By = "equations";
-  /** Whether the graph shows the verdicts of the ranking. */
+  /** Whether the graph shows verdicts. */
   verdictsOn = true;
+  /** The class that is looked at, and one that it is compared with. */
+  target = 0;
+  other: number | null = null;
   private readonly effects = this.watch<EffectInfo>("effect", "effect", "Effect", EFFECT_DELAY, (round) => ({ seconds: PATIENCE[Math.min(round, PATIENCE.length - 1)] }), ({ n, of }) => n < (of ?? n));
   private readonly predictions = this.watch<PredictionInfo>("predict", "prediction", "Prediction", 0, () => ({ by: this.by }));
   private readonly handlers: [string, () => void][] = [];
@@ -212,6 +216,47 @@ export class Session {
     return Boolean(this.ranking && this.graph?.layers.every(({ name, kind, isOutput }) => isOutput || kind !== "conv" || this.ranking!.first.has(name)));
   }
 
+  get classGraph(): ClassTable | null {
+    return this.known.classGraph;
+  }
+
+  get classesKnown(): { target: number; name: string }[] {
+    return this.known.classes;
+  }
+
+  /** The graph of a class while its panel is open. */
+  get pathsShown(): ClassTable | null {
+    return this.verdictsOn && this.get("panel") === "classes" ? this.classGraph : null;
+  }
+
+  /** The verdicts that the graph can show: of the class while its panel is open, else of the ranking. */
+  get judged(): Table | null {
+    return this.get("panel") === "classes" && this.classGraph ? this.classGraph : this.ranking;
+  }
+
+  showClass(target: number, other: number | null): void {
+    [this.target, this.other] = [target, other];
+    this.known.askClass(target, other);
+  }
+
+  async planClass(choice: ClassChoice): Promise<ClassPlan> {
+    return (await this.client.request<ClassPlan>("classPlan", choice, EFFECT_TIMEOUT)).result;
+  }
+
+  explain(choice: ClassChoice): Promise<unknown> {
+    [this.target, this.other] = [choice.target, null];
+    return this.start("explain", choice);
+  }
+
+  repair(): Promise<unknown> {
+    return this.start("repair", { target: this.target });
+  }
+
+  async classUnit(target: number, layer: string, unit: number, image: number): Promise<ClassUnit> {
+    const { result, arrays } = await this.client.request<ClassUnitInfo>("classUnit", { target, layer, unit, image }, 120_000);
+    return { info: result, images: arrays[0], maps: arrays[1] } as ClassUnit;
+  }
+
   /** Judges the ranking anew. */
   judge(outcome: string, minEffect: number | null): void {
     this.known.askRanking(outcome, minEffect);
@@ -345,6 +390,7 @@ export class Session {
     if (job.state === "failed") this.say({ kind: "error", text: `${TITLES[job.kind] ?? job.kind} failed: ${job.message || job.error || "no reason was given"}` });
     if (job.state === "cancelled" && job.kind !== "effect") this.note(`${TITLES[job.kind] ?? job.kind} was ${job.message || "cancelled"}`);
     if (job.kind === "prune" && job.state === "done") this.known.askCurve();
+    if (job.kind === "explain" || job.kind === "repair") this.known.askClass(this.target, this.other);
     if (job.kind === "check" && job.state === "done") this.known.askCheck();
     if (job.kind === "local" && job.state === "done") this.askPrediction(false);
   }
@@ -366,6 +412,8 @@ export class Session {
       this.known.forgetEffects();
       this.known.askRanking(null, null);
     }
+    if (state.found !== this.found && this.found !== undefined && this.running) this.known.askClass(null, null);
+    this.found = state.found;
     if (state.revision === this.revision) return;
     if (!full) return this.hello(); // a poll that saw a new revision: ask for the whole state
     this.revision = state.revision;
@@ -382,8 +430,9 @@ export class Session {
     this.known.askEquations();
     this.known.askCheck();
     this.known.askRanking(this.ranking?.info.outcome ?? null, null);
+    this.known.askClass(this.classGraph && this.target, this.other);
     if (this.kernel?.nStrip) this.known.askImages();
   }
 }
 
-const TITLES: Record<string, string> = { collect: "Collect", prune: "Pruning", check: "Check", rank: "Ranking", local: "Local equations", effect: "Effect" };
+const TITLES: Record<string, string> = { collect: "Collect", prune: "Pruning", check: "Check", rank: "Ranking", explain: "Explaining", repair: "Repair", local: "Local equations", effect: "Effect" };

@@ -36,7 +36,7 @@ export interface Model {
 
 export interface Job {
   id: number;
-  kind: "collect" | "prune" | "check" | "local" | "rank" | "effect";
+  kind: "collect" | "prune" | "check" | "local" | "rank" | "explain" | "repair" | "effect";
   state: "queued" | "running" | "done" | "cancelled" | "failed";
   done: number;
   total: number | null;
@@ -72,6 +72,8 @@ export interface KernelState {
   revision: number;
   /** Rises whenever effects were measured. */
   measured?: number;
+  /** Rises with every layer that is found of a class's graph. */
+  found?: number;
   /** Name of the still picture that stands in for the display where there is no kernel. */
   still?: string;
 }
@@ -271,16 +273,72 @@ export interface RankPlan {
   reason: string | null;
   site: string;
 }
-export interface RankingInfo {
+/** What a table of units with their verdicts is of. */
+export interface TableInfo {
   outcome: string;
-  outcomes: { name: string; worse: number }[];
   minEffect: number;
-  defaultMinEffect: number;
   layers: string[];
   images: number;
   seconds: number;
-  site: string;
   verdicts: string[];
+}
+export interface RankingInfo extends TableInfo {
+  outcomes: { name: string; worse: number }[];
+  defaultMinEffect: number;
+  site: string;
+}
+
+export interface ClassChoice extends Record<string, unknown> {
+  target: number;
+  images: number | null;
+  mode: string;
+}
+/** What finding a class's graph would cost. */
+export interface ClassPlan {
+  target: number;
+  images: number;
+  available: number;
+  /** Images that a verdict takes. */
+  needed: number;
+  units: number;
+  seconds: number | null;
+  /** Images left, of the class and of all others. */
+  own: number;
+  others: number;
+}
+/** Accuracy with a share of the detrimental units blocked. */
+export interface RepairRow {
+  share: number;
+  blocked: number;
+  before: number;
+  after: number;
+  change: number;
+  low: number;
+  high: number;
+  n: number;
+}
+/** The graph of a class, as far as it is found. */
+export interface ClassInfo extends TableInfo {
+  target: number;
+  name: string;
+  mode: string;
+  needed: number;
+  own: number;
+  others: number;
+  done: boolean;
+  wrong: number;
+  /** Where the graph ends, and why. */
+  notes: string[];
+  repair: { own: RepairRow[]; others: RepairRow[] } | null;
+}
+export interface ClassUnitInfo {
+  responses: number[];
+  low: number;
+  high: number;
+  /** Which parents the maps are of: the class's critical ones, or all where it has none. */
+  parents: string;
+  /** Why there are no maps. */
+  reason: string;
 }
 
 export interface BufferInfo {

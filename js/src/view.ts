@@ -1,6 +1,7 @@
 // One view of the display: the frame around the panels, theme, width, and the line for messages.
 import style from "./style.css";
 import { h, text } from "./dom";
+import { classes } from "./panels/classes";
 import { equations } from "./panels/equations";
 import { graph, HELP } from "./panels/graph";
 import { header } from "./panels/header";
@@ -15,7 +16,7 @@ import { Scope } from "./scope";
 import type { Session } from "./state";
 import { isDark, watchTheme } from "./theme";
 
-const PANELS = [["inspector", "Inspector", inspector], ["equations", "Equations", equations], ["interventions", "Interventions", interventions], ["ranking", "Ranking", ranking], ["heatmaps", "Heatmaps", heatmaps], ["pruning", "Pruning", pruning]] as const;
+const PANELS = [["inspector", "Inspector", inspector], ["equations", "Equations", equations], ["interventions", "Intervene", interventions], ["ranking", "Ranking", ranking], ["classes", "Class", classes], ["heatmaps", "Heatmaps", heatmaps], ["pruning", "Pruning", pruning]] as const;
 const NARROW = 760;
 const MIDDLE = 1100;
 

@@ -29,7 +29,14 @@ checked     images, draws                       cost of such a check; the last o
 rankPlan    layers?, precision?                 what silencing each of their filters alone would cost
 rank        layers?, precision?                 job: does it; between two steps of it effects are answered
 ranking     outcome?, minEffect?                the last finished one, judged; float32 columns, uint8 verdict
-poll                                            job, revision, measured: rises with newer effects
+classPlan   target, images?, mode               what finding the class's graph would cost; images: how many
+explain     target, images?, mode               job: finds it; `explained` knows each layer as it is found
+explained   target?, other?                     graph: of a class, or the last one; float32 columns, uint8
+                                                verdict (or what is shared with the other), paths
+classUnit   target, layer, unit, image          uint8 images: of the strip, then the class's strongest; maps
+repair      target                              job: accuracies with shares of the detrimental units blocked
+poll                                            job, revision, measured: rises with newer effects; found:
+                                                rises with each layer of a class's graph
 cancel                                          cancelled: whether there was anything
 ==========  ==================================  =====================================================
 
@@ -48,6 +55,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from causal_widget.widget.handlers.checking import check, check_check, check_local, checked
+from causal_widget.widget.handlers.class_units import class_unit
+from causal_widget.widget.handlers.classes import (
+    check_explain,
+    check_repair,
+    class_plan,
+    explain,
+    explained,
+    repair,
+)
 from causal_widget.widget.handlers.collecting import check_collect, collect
 from causal_widget.widget.handlers.effect import effect
 from causal_widget.widget.handlers.equations import equation, equations
@@ -87,9 +103,14 @@ HANDLERS: dict[str, Handler] = {
     "rankPlan": rank_plan,
     "rank": rank,
     "ranking": ranking,
+    "classPlan": class_plan,
+    "explain": explain,
+    "explained": explained,
+    "classUnit": class_unit,
+    "repair": repair,
 }
 # between two steps of these the worker does what a person waits for
-GIVE_WAY = ("rank",)
+GIVE_WAY = ("rank", "explain")
 LANES = {
     "graph": QUICK,
     "importance": QUICK,
@@ -110,6 +131,11 @@ LANES = {
     "rankPlan": MODEL,
     "rank": JOB,
     "ranking": QUICK,
+    "classPlan": MODEL,
+    "explain": JOB,
+    "explained": QUICK,
+    "classUnit": MODEL,
+    "repair": JOB,
 }
 _CHECKS: dict[str, Callable[[Backend, Mapping[str, Any]], None]] = {
     "collect": check_collect,
@@ -117,6 +143,8 @@ _CHECKS: dict[str, Callable[[Backend, Mapping[str, Any]], None]] = {
     "check": check_check,
     "local": check_local,
     "rank": check_rank,
+    "explain": check_explain,
+    "repair": check_repair,
 }
 
 

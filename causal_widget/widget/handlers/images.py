@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from causal_widget.effects import evaluate
 from causal_widget.errors import UnknownNameError
+from causal_widget.explainer import CausalCNNExplainer
 from causal_widget.explanations import difference
 from causal_widget.explanations import heatmap as heatmap_of
 from causal_widget.graph import FilterGraph
@@ -42,12 +43,18 @@ def images(backend: Backend, task: Task) -> Reply:
 
 def pictures(backend: Backend) -> Map:
     """Give the strip as uint8 (image, height, width, 3), shrunk to a thumbnail's size."""
-    shown = torch.as_tensor(np.asarray(backend.explainer.denormalise(backend.data.shown.images)))
-    small = _shrunk(shown.float().permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    return pictures_of(backend.explainer, backend.data.shown.images)
+
+
+def pictures_of(explainer: CausalCNNExplainer, given: torch.Tensor) -> Map:
+    """Give images as uint8 (image, height, width, 3), shrunk to a thumbnail's size."""
+    shown = torch.as_tensor(np.asarray(explainer.denormalise(given)))
+    small = shrunk(shown.float().permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     return np.ascontiguousarray((small.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
 
-def _shrunk(maps: torch.Tensor) -> torch.Tensor:
+def shrunk(maps: torch.Tensor) -> torch.Tensor:
+    """Give maps (image, channel, height, width) of at most a thumbnail's size."""
     height, width = int(maps.shape[-2]), int(maps.shape[-1])
     longest = max(height, width)
     if longest <= LONGEST_SIDE:
@@ -76,7 +83,7 @@ def heatmap(backend: Backend, task: Task) -> Reply:
     result, arrays = [], []
     for name, found in maps.items():
         size = (1, 1) if found is None else found.shape
-        scaled, about = _scaled(np.zeros(size) if found is None else found, signed=name == "difference")
+        scaled, about = scaled_map(np.zeros(size) if found is None else found, signed=name == "difference")
         result.append({"name": name, "present": found is not None, **about})
         arrays.append((name, scaled))
     return Reply({"maps": result}, tuple(arrays))
@@ -118,11 +125,11 @@ def _weights(backend: Backend, task: Task) -> tuple[str, Map] | None:
 
 
 def _one(maps: Map) -> Map:
-    shrunk = _shrunk(torch.from_numpy(np.ascontiguousarray(maps))[:, None])
-    return np.asarray(shrunk[0, 0].numpy())
+    small = shrunk(torch.from_numpy(np.ascontiguousarray(maps))[:, None])
+    return np.asarray(small[0, 0].numpy())
 
 
-def _scaled(found: Map, *, signed: bool) -> tuple[Map, dict[str, Any]]:
+def scaled_map(found: Map, *, signed: bool) -> tuple[Map, dict[str, Any]]:
     """Scale to 0..1, or to -1..1 around zero where the map is a change or has both signs."""
     low, high = float(found.min()), float(found.max())
     signed = signed or low < 0

@@ -116,6 +116,14 @@ export function paintEdges(pen: Pen, scene: Scene, camera: Camera, ink: Ink, zoo
   paintEdgeList(pen, scene, scene.edges, camera, style(1), ({ lane }) => lane === null);
 }
 
+/** The paths of a class's graph, by kind: solid from units that it stands on, dashed from others. */
+export function paintPaths(pen: Pen, scene: Scene, camera: Camera, paths: EdgeList, colour: Rgb, dashed: boolean): void {
+  const crowd = Math.min(1, Math.sqrt(300 / Math.max(1, paths.length)));
+  pen.setLineDash(dashed ? [5, 4] : []);
+  paintEdgeList(pen, scene, paths, camera, (strength) => ({ colour, alpha: 0.08 + 0.75 * crowd * strength, width: 0.7 + 1.9 * strength }));
+  pen.setLineDash([]);
+}
+
 function dot(pen: Pen, x: number, y: number, size: number, round: boolean): void {
   if (round) {
     pen.moveTo(x + size / 2, y);

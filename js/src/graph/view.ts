@@ -5,8 +5,8 @@ import type { Session } from "../state";
 import { unitKey, pairs } from "../units";
 import { arrange } from "./arrange";
 import { toScreen, toWorld, type Camera, type Margins } from "./camera";
-import { paintEdges, paintRing, paintUnits, paintZeroed, type Ink, type Pen } from "./draw";
-import { touching, type EdgeList } from "./edges";
+import { paintEdges, paintPaths, paintRing, paintUnits, paintZeroed, type Ink, type Pen } from "./draw";
+import { subset, touching, type EdgeList } from "./edges";
 import { inkOf } from "./ink";
 import { classNames, layerNames, unitNumbers } from "./labels";
 import { pick, place, type Box, type Column, type Hit } from "./layout";
@@ -14,12 +14,13 @@ import { paintBox, paintChosen, paintOwn } from "./marks";
 import { centred, overflows, paintOverview, placeAt } from "./overview";
 import { offscreen, type Offscreen } from "./offscreen";
 import { buildScene, emptyScene, type Scene } from "./scene";
-import { paintVerdicts, verdictsOf } from "./verdicts";
+import { inkFor, isBold, paintVerdicts, verdictsOf } from "./verdicts";
 
 const OVERSCAN = 0.3; // painted beyond each edge of the view, so that a pan has something to show
 const OWN_EDGES = 60; // edges drawn for a unit that is pointed at or selected
 const SETTLE = 90; // ms without zooming after which slow layers are painted anew
 const FOCUSED = 24; // units of a selection whose own edges can be told apart
+const FADED = 0.3; // what is not in the graph of a class
 const QUICK = 12; // ms: below this, painting anew every frame is fluid anyway
 
 export class GraphView {
@@ -87,6 +88,7 @@ export class GraphView {
   }
 
   repaint(): void {
+    this.own.clear();
     this.painted = null;
     this.draw();
   }
@@ -169,10 +171,19 @@ export class GraphView {
 
   ownEdges(layer: string, unit: number): EdgeList {
     const key = unitKey(layer, unit);
-    const known = this.own.get(key) ?? touching(this.scene.matrices, this.scene.wirings, layer, unit, OWN_EDGES);
+    const known = this.own.get(key) ?? this.pathsOf(layer, unit) ?? touching(this.scene.matrices, this.scene.wirings, layer, unit, OWN_EDGES);
     if (this.own.size > 200) this.own.clear();
     this.own.set(key, known);
     return known;
+  }
+
+  /** A unit's paths in the graph of a class, where one is shown. */
+  private pathsOf(layer: string, unit: number): EdgeList | null {
+    const found = this.session.pathsShown;
+    return found && subset(found.paths, (k) => {
+      const { source, target } = this.scene.wirings[found.paths.wiring[k]];
+      return (source === layer && found.paths.col[k] === unit) || (target === layer && found.paths.row[k] === unit);
+    });
   }
 
   // -- painting ----------------------------------------------------------------------------------------
@@ -222,14 +233,18 @@ export class GraphView {
       pen.clearRect(0, 0, canvas.width, canvas.height);
       pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     }
+    const found = this.session.pathsShown;
+    this.edgeLayer.pen.globalAlpha = this.unitLayer.pen.globalAlpha = found ? FADED : 1;
     paintEdges(this.edgeLayer.pen, this.scene, shifted, this.ink, this.camera.scale / this.fitScale);
+    this.edgeLayer.pen.globalAlpha = 1;
+    found?.info.verdicts.forEach((kind, at) => isBold(kind) && paintPaths(this.edgeLayer.pen, this.scene, shifted, subset(found.paths, (k) => found.paths.kind[k] === at), inkFor(this.ink, kind), kind === "detrimental" || kind === "only b"));
     paintUnits(this.unitLayer.pen, this.scene, shifted, this.ink, (column) => this.shares(column), this.width * (1 + 2 * OVERSCAN), (pen, column, camera) => this.paintVerdicts(pen, column, camera));
     this.painted = { ...this.camera };
     this.timings.repaint = performance.now() - start;
   }
 
   private verdicts(layer: string): ((unit: number) => string | null) | null {
-    return this.session.verdictsOn ? verdictsOf(this.session.ranking, layer) : null;
+    return this.session.verdictsOn ? verdictsOf(this.session.judged, layer) : null;
   }
 
   private paintVerdicts(pen: Pen, column: Column, camera: Camera): boolean {
@@ -289,6 +304,7 @@ export class GraphView {
     const last = this.scene.plan.columns[this.scene.plan.columns.length - 1];
     if (!last?.layer.isOutput) return new Set();
     const marked = new Set(this.session.get("selected")?.[last.layer.name] ?? []);
+    if (this.session.pathsShown) for (const target of [this.session.pathsShown.info.target, this.session.other]) target !== null && marked.add(target);
     if (this.hover && this.hover.column === this.scene.plan.columns.length - 1) marked.add(this.hover.unit);
     return marked;
   }
@@ -297,7 +313,7 @@ export class GraphView {
     const column = this.scene.plan.columns[k];
     if (this.session.isAblated(column.layer.name, unit)) return "transparent";
     const verdict = this.verdicts(column.layer.name)?.(unit);
-    if (verdict) return verdict === "undecided" ? this.ink.muted : verdict === "neutral" ? "transparent" : this.ink.back;
+    if (verdict) return isBold(verdict) ? this.ink.back : verdict === "undecided" ? this.ink.muted : "transparent";
     const share = this.shares(column);
     if (!share) return this.ink.muted;
     return luminance(this.ink.map(share.values[unit] / share.max || 0)) > 0.3 ? "#10151c" : "#f5f7fa";

@@ -26,6 +26,12 @@ export function unitName(session: Session, layer: string, unit: number): string 
   return name === undefined ? `${layer} · ${unit}` : `${name}`;
 }
 
+/** A verdict in words, with the classes that are compared by name. */
+export function kindName(session: Session, kind: string): string {
+  const name = (k: number | null) => session.kernel?.classes[k ?? 0] ?? String(k);
+  return kind === "only a" ? `only ${name(session.target)}` : kind === "only b" ? `only ${name(session.other)}` : kind;
+}
+
 /** The same for a list, with the layer cut to fit and the unit's number whole. */
 export function shortName(session: Session, layer: string, unit: number, length: number): HTMLElement {
   if (session.layer(layer)?.isOutput) return h("span", { class: "cw-relative-name" }, h("span", {}, unitName(session, layer, unit)));
@@ -74,12 +80,12 @@ function tooltip(session: Session, view: GraphView): { element: HTMLElement; sho
       const { layer } = view.scene.plan.columns[hit.column];
       const zeroed = session.isAblated(layer.name, hit.unit);
       const scale = session.get("scale") ?? 0;
-      const now = `${layer.name} ${hit.unit} ${zeroed} ${scale} ${session.shownRule} ${effectLine(session.ranking, layer.name, hit.unit)}`;
+      const now = `${layer.name} ${hit.unit} ${zeroed} ${scale} ${session.shownRule} ${effectLine(session.judged, layer.name, hit.unit)}`;
       if (now !== key) {
         key = now;
         element.replaceChildren(
           h("b", {}, unitName(session, layer.name, hit.unit)), h("span", { class: "cw-zero-mark" }, zeroed ? (scale ? ` / times ${number(scale, 2)}` : " ✕ zeroed") : ""),
-          h("div", {}, importanceLine(session, layer.name, hit.unit)), h("div", {}, effectLine(session.ranking, layer.name, hit.unit)),
+          h("div", {}, importanceLine(session, layer.name, hit.unit)), h("div", {}, effectLine(session.judged, layer.name, hit.unit)),
           ...relatives(session, view, layer.name, hit.unit).map(([word, names]) => h("div", {}, h("span", { class: "cw-sub" }, `${word} `), names)),
         );
       }
@@ -100,13 +106,15 @@ function legend(scope: Scope): HTMLElement {
   const crossed = h("span");
   const importance = h("span", { title: "Colour and size: importance relative to the most important filter of the same layer" }, "low ", h("i", { class: "cw-dot cw-small" }), ramp, h("i", { class: "cw-dot" }), " top of its layer");
   const box = h("input", { type: "checkbox", checked: true, "data-testid": "cw-verdicts-on", onchange: () => session.showVerdicts(box.checked) });
-  const verdicts = h("label", { class: "cw-check cw-legend-verdicts", title: "Draw the filters that were ranked by their verdicts, not by their importance", test: "cw-legend-verdicts" }, box, "verdicts: ");
-  for (const [kind, sign] of Object.entries(SIGNS)) verdicts.append(h("span", { class: `cw-${kind}` }, h("i", { class: "cw-sign" }, sign), ` ${kind} `));
-  scope.on("ranking", () => {
-    verdicts.hidden = !session.ranking;
+  const kinds = h("span", { class: "cw-legend-verdicts" });
+  const verdicts = h("label", { class: "cw-check cw-legend-verdicts", title: "Draw the filters that were judged by their verdicts, not by their importance", test: "cw-legend-verdicts" }, box, "verdicts: ", kinds);
+  scope.on(["ranking", "class", "panel"], () => {
+    const found = session.judged;
+    verdicts.hidden = !found;
+    kinds.replaceChildren(...(found?.info.verdicts ?? []).map((kind) => h("span", { class: `cw-${kind.replace(" ", "-")}` }, h("i", { class: "cw-sign" }, SIGNS[kind]), ` ${kindName(session, kind)} `)));
     box.checked = session.verdictsOn;
     verdicts.classList.toggle("cw-off", !session.verdictsOn);
-    importance.hidden = Boolean(session.verdictsOn && session.ranking && session.graph?.layers.every(({ name, isOutput }) => isOutput || session.ranking!.first.has(name)));
+    importance.hidden = Boolean(session.verdictsOn && found && session.graph?.layers.every(({ name, isOutput }) => isOutput || found.first.has(name)));
   });
   scope.on("scale", () => {
     text(cross, session.get("scale") ? "/" : "✕");
@@ -161,9 +169,9 @@ export function graph(scope: Scope): { element: HTMLElement; view: GraphView } {
   const hint = h("div", { class: "cw-hint", test: "cw-graph-hint" });
   const stage = h("div", { class: "cw-stage" }, view.canvas, hint, tip.element);
   scope.on(["graph", "layers", "edges", "n_edges"], () => view.rebuild());
-  scope.on(["importance", "rule", "ranking"], () => view.repaint());
+  scope.on(["importance", "rule", "ranking", "class", "panel"], () => view.repaint());
   scope.on("selected", () => view.revealSelected());
-  scope.on(["selected", "ablated", "scale", "state", "ranking"], () => {
+  scope.on(["selected", "ablated", "scale", "state", "ranking", "class"], () => {
     view.draw();
     tip.refresh();
   });

@@ -16,7 +16,7 @@ function about(state: KernelState | null): string {
   return parts.join(" · ");
 }
 
-const VERBS = { collect: "Collecting", prune: "Pruning", check: "Checking", rank: "Ranking", local: "Measuring local equations", effect: "Intervening" };
+const VERBS = { collect: "Collecting", prune: "Pruning", check: "Checking", rank: "Ranking", explain: "Explaining", repair: "Measuring the repair", local: "Measuring local equations", effect: "Intervening" };
 
 export function jobText(job: Job): string {
   const done = job.total === null ? `${count(job.done)} ${job.unit}` : `${count(job.done)} of ${count(job.total)} ${job.unit}`;

@@ -1,9 +1,9 @@
 // Thumbnails of the strip's images, shared by two panels.
 import { h } from "../dom";
-import type { Images } from "../records";
+import type { Pictures } from "../records";
 
 /** Draws image k (uint8, height x width x 3) at its own size; CSS scales it without smoothing when it is small. */
-export function paintImage(canvas: HTMLCanvasElement, images: Images, k: number): void {
+export function paintImage(canvas: HTMLCanvasElement, images: Pictures, k: number): void {
   const [, height, width, channels] = images.shape;
   canvas.width = width;
   canvas.height = height;
@@ -18,7 +18,7 @@ export function paintImage(canvas: HTMLCanvasElement, images: Images, k: number)
   pen.putImageData(picture, 0, 0);
 }
 
-export function thumbnail(images: Images, k: number): HTMLCanvasElement {
+export function thumbnail(images: Pictures, k: number): HTMLCanvasElement {
   const canvas = h("canvas", { class: "cw-thumb", "aria-hidden": "true" });
   paintImage(canvas, images, k);
   return canvas;

@@ -1,6 +1,6 @@
 // Rows of a ranking: their order, their numbers as text, and all of them as CSV.
 import { fixedSigned, MISSING, number } from "../format";
-import { rowOf, type Ranking } from "../records";
+import { rowOf, type Table } from "../records";
 import { OUTCOMES, SIGNS } from "../rules";
 
 export const KEYS = ["unit", "effect", "low", "verdict", "corrected", "images"] as const;
@@ -12,7 +12,7 @@ export interface Order {
 }
 
 /** Rows in order; equal ones stay in the order of the network, and what is missing comes last. */
-export function ordered(found: Ranking, { key, by }: Order): number[] {
+export function ordered(found: Table, { key, by }: Order): number[] {
   const rows = Array.from(found.unit, (_, k) => k);
   if (key === "unit") return by === "down" ? rows.reverse() : rows;
   const value = (k: number) => (by === "size" ? -Math.abs(found[key][k]) : found[key][k] * (by === "down" ? -1 : 1));
@@ -38,7 +38,7 @@ export function pValue(p: number): string {
 const quoted = (value: string): string => `"${value.replace(/"/g, '""')}"`;
 const plain = (x: number): string => (Number.isFinite(x) ? String(Number(x.toPrecision(7))) : "");
 
-export function csv(found: Ranking, rows: number[]): string {
+export function csv(found: Table, rows: number[]): string {
   const { info } = found;
   const head = ["layer", "unit", "outcome", "effect", "low", "high", "p", "corrected p", "verdict", "images", "images needed", "least effect"];
   const lines = rows.map((k) => [
@@ -48,8 +48,14 @@ export function csv(found: Ranking, rows: number[]): string {
   return [head.join(","), ...lines, ""].join("\r\n");
 }
 
-/** What ranking found of one unit, in a line; empty where it was not ranked. */
-export function effectLine(found: Ranking | null, layer: string, unit: number): string {
+/** The p-value of a unit's verdict, to stand after its line. */
+export function pOf(found: Table | null, layer: string, unit: number): string {
+  const k = found ? rowOf(found, layer, unit) : -1;
+  return k >= 0 && Number.isFinite(found!.p[k]) ? ` · p ${pValue(found!.corrected[k])}` : "";
+}
+
+/** What was found of one unit, in a line; empty where it was not asked. */
+export function effectLine(found: Table | null, layer: string, unit: number): string {
   const k = found ? rowOf(found, layer, unit) : -1;
   if (!found || k < 0) return "";
   const { outcome, verdicts } = found.info;
