@@ -94,11 +94,11 @@ class Copies:
         same = [
             (layer.name, "conv", self._same(layer.name)) for layer in graph.layers if layer.kind != "output"
         ]
-        scaled = [
-            (layer, site, self._scaled(graph, layer, unit, beta, 1 + k))
-            for k, shadow in enumerate(self._shadows)
-            for layer, unit, site, beta in shadow
-        ]
+        places: dict[tuple[str, str], list[tuple[int, int, float]]] = {}
+        for k, shadow in enumerate(self._shadows, 1):
+            for layer, unit, site, beta in shadow:
+                places.setdefault((layer, site), []).append((k, unit, beta))
+        scaled = [(layer, site, self._scaled(graph, layer, units)) for (layer, site), units in places.items()]
         return [*same, *scaled]
 
     def _same(self, layer: str) -> Callable[[Tensor], Tensor]:
@@ -109,13 +109,16 @@ class Copies:
         return same
 
     def _scaled(
-        self, graph: FilterGraph, layer: str, unit: int, beta: float, copy: int
+        self, graph: FilterGraph, layer: str, units: Sequence[tuple[int, int, float]]
     ) -> Callable[[Tensor], Tensor]:
+        """Scale units at one place, each of which is (copy, unit, beta)."""
         axis = graph.layer(layer).unit_axis
 
         def scaled(maps: Tensor) -> Tensor:
             maps = maps.clone()
-            self.apart(layer, maps)[copy].select(axis, unit).mul_(beta)
+            parts = self.apart(layer, maps)
+            for copy, unit, beta in units:
+                parts[copy].select(axis, unit).mul_(beta)
             return maps
 
         return scaled
