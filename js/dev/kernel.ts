@@ -1,5 +1,5 @@
 // The kernel's side of the protocol over made-up numbers, for looking at the page and for tests.
-import type { BufferInfo, CheckInfo, CurveInfo, EffectInfo, EquationInfo, EquationsInfo, GraphInfo, Job, LayerInfo, RankingInfo, UnitInfo, WiringInfo } from "../src/types";
+import type { BufferInfo, CheckInfo, ClassInfo, CurveInfo, EffectInfo, EquationInfo, EquationsInfo, GraphInfo, Job, LayerInfo, RankingInfo, UnitInfo, WiringInfo } from "../src/types";
 import type { FakeModel, Kernel } from "./fake";
 
 interface Options {
@@ -185,6 +185,46 @@ export function fakeRanking(graph: GraphInfo, layers: string[] | null, outcome: 
   return [info, [...Object.values(columns).map((values) => f32(Float32Array.from(values))), u8(Uint8Array.from(verdict))], [...Object.keys(columns).map((name) => ({ name, dtype: "float32" as const, shape })), { name: "verdict", dtype: "uint8" as const, shape }]];
 }
 
+/** The graph of a class over made-up effects: of the layers in `found`, or what it shares with another class. */
+export function fakeClass(graph: GraphInfo, target: number, found: string[], other: number | null): [ClassInfo, DataView[], BufferInfo[]] {
+  const hidden = graph.layers.filter(({ isOutput }) => !isOutput).map(({ name }) => name);
+  const layers = hidden.filter((name) => found.includes(name));
+  const columns: Record<string, number[]> = { layer: [], unit: [], effect: [], low: [], high: [], p: [], corrected: [], needed: [], images: [] };
+  const kinds = new Map<string, number[]>();
+  const kindOf = (k: number, unit: number, of: number) => { const next = random((k + 1) * 7919 + unit * 104_729 + of * 15_485_863); next(); next(); const x = next(); return x < 0.3 ? 0 : x < 0.6 ? 1 : x < 0.75 ? 2 : x < 0.85 ? 3 : 4; };
+  layers.forEach((name, k) => {
+    const { units } = graph.layers.find((each) => each.name === name)!;
+    kinds.set(name, Array.from({ length: units }, (_, unit) => kindOf(k, unit, target)));
+    kinds.get(name)!.forEach((kind, unit) => {
+      const effect = kind === 4 ? NaN : [-1.2, 0.001, 0.8, -0.1][kind] * (0.5 + random(unit + 3)());
+      const row = { layer: k, unit, effect, low: effect - 0.1, high: effect + 0.1, p: 0.001, corrected: kind % 2 ? 0.4 : 0.004, needed: kind === 3 ? 212 : NaN, images: 47 };
+      for (const [column, value] of Object.entries(row)) columns[column].push(value);
+    });
+  });
+  const paths: number[][] = [[], [], [], []];
+  const strength: number[] = [];
+  graph.wirings.forEach(({ source, target: to, rows, cols }, wiring) => {
+    for (let col = 0; col < cols; col++) for (let row = 0; row < rows; row++) {
+      const kind = kinds.get(source)?.[col] ?? 1;
+      if ((kind === 0 || kind === 2) && (kinds.has(to) ? kinds.get(to)![row] === 0 : row === target)) {
+        [wiring, row, col, kind].forEach((value, k) => paths[k].push(value));
+        strength.push(1 + ((row * 7 + col * 13) % 255));
+      }
+    }
+  });
+  const verdict = layers.flatMap((name, k) => kinds.get(name)!.map((kind, unit) => (other === null ? kind : [0, 1, 2, 3][(kind === 0 ? 0 : 2) + (kindOf(k, unit, other) === 0 ? 0 : 1)])));
+  const done = layers.length === hidden.length;
+  const rows = (from: number) => Array.from({ length: 11 }, (_, k) => ({ share: k / 10, blocked: k, before: from, after: from + 0.002 * k, change: 0.002 * k, low: -0.01, high: 0.01 + 0.002 * k, n: 32 }));
+  const info: ClassInfo = {
+    target, name: String(target), mode: "sound", outcome: "output", layers, images: 94, needed: 60, own: 32, others: 1171, done, wrong: 1, minEffect: 0.17, seconds: 0.4, notes: [],
+    verdicts: other === null ? ["critical", "neutral", "detrimental", "undecided", "not asked"] : ["shared", "only a", "only b", "neither"], repair: done ? { own: rows(0.9), others: rows(0.97) } : null,
+  };
+  const floats = { ...columns, wiring: paths[0], row: paths[1], col: paths[2] };
+  const bytes = { verdict, kind: paths[3], strength };
+  return [info, [...Object.values(floats).map((values) => f32(Float32Array.from(values))), ...Object.values(bytes).map((values) => u8(Uint8Array.from(values)))],
+    [...Object.entries(floats).map(([name, { length }]) => ({ name, dtype: "float32" as const, shape: [length] })), ...Object.entries(bytes).map(([name, { length }]) => ({ name, dtype: "uint8" as const, shape: [length] }))]];
+}
+
 export function fakeKernel(net: string, model: FakeModel, options: Options): Kernel {
   const graph = fakeGraph(net);
   const classes = net === "lenet" ? "0123456789".split("") : ["airplane", "automobile", "bird", "cat", "<script>deer", "dog", "frog", "horse", "ship", "truck"];
@@ -193,12 +233,14 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
   let job: Job | null = null;
   let curve: CurveInfo | null = null;
   let [checked, localised] = [false, false];
-  let measured = 1;
+  let [measured, found] = [1, 1];
+  const explained = new Set<number>();
+  let finding: { target: number; layers: string[] } | null = null;
   let ranked: { layers: string[] | null } | null = options.ranked ? { layers: null } : null;
   const state = () => ({
     version: 1, model: { lenet: "LeNet5", vgg: "VGG-19-BN", resnet: "CIFAR ResNet-20" }[net] ?? net, nFilters: graph.layers.filter((l) => l.kind === "conv").reduce((sum, l) => sum + l.units, 0), nLayers: graph.layers.length, classes,
     devices: [{ name: "cpu", label: "CPU, 8 threads", memory: 16e9, free: 9e9 }, { name: "cuda:0", label: "NVIDIA H100", memory: 80e9, free: 71e9 }],
-    collected, nImages: collected ? 1437 : 0, accuracy: collected && options.labels ? 0.9833 : null, loss: collected && options.labels ? 0.0612 : null, hasLabels: options.labels, nStrip, canCollect: true, job, revision, measured,
+    collected, nImages: collected ? 1437 : 0, accuracy: collected && options.labels ? 0.9833 : null, loss: collected && options.labels ? 0.0612 : null, hasLabels: options.labels, nStrip, canCollect: true, job, revision, measured, found,
   });
   const emit = (content: any) => model.emit("msg:custom", { v: 1, ...content }, []);
 
@@ -268,7 +310,31 @@ export function fakeKernel(net: string, model: FakeModel, options: Options): Ker
       return [{ ranking: info }, buffers, infos];
     },
     checked: () => [collected ? fakeCheck(graph, checked) : { cost: null, reason: "there are no equations yet: collect first", depth: null, fidelity: null }],
-    poll: () => [{ job, revision, measured }],
+    classPlan: ({ target, images }) => [{ target, images: images ?? 94, available: 126, needed: 60, units: 270, seconds: 0.4, own: 32, others: 1171 }],
+    explain: ({ target }) => {
+      finding = { target, layers: [] };
+      const backwards = graph.layers.filter(({ isOutput }) => !isOutput).map(({ name }) => name).reverse();
+      const next = () => {
+        if (!finding || cancelled || !backwards.length) return;
+        finding.layers.push(backwards.shift()!);
+        found++;
+        emit({ event: "changed", state: { revision, measured, found, job } });
+        setTimeout(next, 300);
+      };
+      setTimeout(next, 120);
+      return [run("explain", 500, () => { explained.add(target); finding = null; })];
+    },
+    explained: ({ target, other }) => {
+      if (cancelled) finding = null;
+      const known = [...explained].map((k) => ({ target: k, name: classes[k], mode: "sound" }));
+      const one = target ?? finding?.target ?? known[known.length - 1]?.target;
+      if (one === undefined || (finding?.target !== one && !explained.has(one))) return [{ known, graph: null }];
+      const [info, buffers, infos] = fakeClass(graph, one, finding?.target === one ? finding!.layers : graph.layers.map(({ name }) => name), other);
+      return [{ known, graph: info }, buffers, infos];
+    },
+    classUnit: () => [{ responses: [6, 5, 4, 3, 2, 1], low: -0.4, high: 1.2, parents: "critical", reason: "" }, [u8(fakeImages(7, side)), f32(Float32Array.from(Array.from({ length: 7 }, (_, k) => [...fakeMap(side, k, true)]).flat()))], [{ name: "images", dtype: "uint8", shape: [7, side, side, 3] }, { name: "maps", dtype: "float32", shape: [7, side, side] }]],
+    repair: () => [run("repair", 40, () => { found++; })],
+    poll: () => [{ job, revision, measured, found }],
     cancel: () => { cancelled = true; return [{ cancelled: true }]; },
   };
   return ({ id, op, args, page }, answer) => {

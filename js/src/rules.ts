@@ -10,7 +10,7 @@ export const EFFECT: [name: string, label: string, hint: string] = ["effect", "e
 export const siteLabel = (name: string): string => SITES.find(([site]) => site === name)?.[1] ?? name;
 export const ruleLabel = (name: string): string => [...RULES, EFFECT].find(([rule]) => rule === name)?.[1] ?? name;
 
-export const OUTCOMES: Record<string, string> = { loss: "loss", correct: "accuracy", margin: "margin", kl: "divergence", output: "class output" };
+export const OUTCOMES: Record<string, string> = { loss: "loss", correct: "accuracy", margin: "margin", kl: "divergence", output: "output" };
 
 /** Verdicts, told apart by shape: as signs in text, drawn alike on the graph. */
 export const SIGNS: Record<string, string> = { critical: "▲", neutral: "•", detrimental: "▼", undecided: "○", "not asked": "·", shared: "◆", "only a": "◀", "only b": "▶", neither: "·" };

@@ -105,12 +105,12 @@ def test_the_graph_shows_the_class_and_its_paths(view, shared_notebook, artifact
     view.open("classes")
     assert picture(view) == shown
     view.hover("conv2", 4)
-    expect(view.part("tooltip")).to_contain_text("class output")
+    expect(view.part("tooltip")).to_contain_text("output")
 
 
 def test_a_units_effect_and_maps(view, shared_notebook, artifacts):
     view.click("conv2", 5)
-    said = re.compile(r"class output .*\[.*\] · . (critical|detrimental|neutral|undecided).* p ")
+    said = re.compile(r"output .*\[.*\] · . (critical|detrimental|neutral|undecided).* p ")
     expect(view.part("class-effect")).to_contain_text(said)
     buttons = view.part("class-strongest").locator("button")
     expect(buttons).to_have_count(7, timeout=SLOW)

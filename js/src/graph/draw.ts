@@ -120,7 +120,7 @@ export function paintEdges(pen: Pen, scene: Scene, camera: Camera, ink: Ink, zoo
 export function paintPaths(pen: Pen, scene: Scene, camera: Camera, paths: EdgeList, colour: Rgb, dashed: boolean): void {
   const crowd = Math.min(1, Math.sqrt(300 / Math.max(1, paths.length)));
   pen.setLineDash(dashed ? [5, 4] : []);
-  paintEdgeList(pen, scene, paths, camera, (strength) => ({ colour, alpha: 0.08 + 0.75 * crowd * strength, width: 0.7 + 1.9 * strength }));
+  paintEdgeList(pen, scene, paths, camera, (strength) => ({ colour, alpha: crowd * (0.24 + 0.6 * strength), width: 0.7 + 1.9 * strength }));
   pen.setLineDash([]);
 }
 

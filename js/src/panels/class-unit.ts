@@ -50,8 +50,12 @@ export function classUnit(scope: Scope): HTMLElement {
     if (JSON.stringify(asked) === key) return;
     key = JSON.stringify(asked);
     const mine = ++run;
-    big.parentElement!.classList.toggle("cw-stale", asked !== null || !first);
-    if (!asked) return;
+    big.parentElement!.classList.toggle("cw-stale", asked !== null);
+    if (!asked) {
+      shown = null; // it was of another unit or class
+      for (const each of [big, small, says]) each.replaceChildren();
+      return;
+    }
     try {
       const unit = await session.classUnit(...asked);
       if (mine !== run) return;
