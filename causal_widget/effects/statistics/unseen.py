@@ -40,7 +40,7 @@ def unseen_squares(
     the variance on n images so has no less than r + 2/n.
 
     Measured on real networks (effects of all units of a LeNet-5 and of a ResNet-32 on loss and margin), 95 %
-    intervals from 100 to 1,000 exact images hold so 94 to 99 % of the time; without, 83 to 94 %. It is no
+    intervals from 100 to 1,000 exact images hold so 93 to 99 % of the time; without, 83 to 94 %. It is no
     guarantee where the residuals of few images are all of one sign and larger than the effects themselves.
 
     Parameters
