@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from causal_widget.errors import CausalWidgetError, nearest
+from causal_widget.widget.arguments import ARGUMENTS, REQUIRED, ProtocolError, natural, show, text
 
 VERSION = 1
 _OWN_KEYS = ("v", "id", "op", "args")
-_MAX_TEXT = 1000
-_MAX_ITEMS = 100_000
-
-
-class ProtocolError(CausalWidgetError, ValueError):
-    """A message from the page that is not what the protocol says."""
 
 
 class SupersededError(CausalWidgetError):
@@ -63,120 +58,6 @@ class Reply:
     arrays: tuple[tuple[str, np.ndarray[Any, Any]], ...] = ()
 
 
-_REQUIRED = object()
-
-
-@dataclass(frozen=True)
-class _Field:
-    check: Callable[[str, Any], Any]
-    default: Any = _REQUIRED
-
-
-def _text(where: str, value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise ProtocolError(f"{where} must be a text of at most {_MAX_TEXT} characters, got {_show(value)}")
-    return value
-
-
-def _natural(where: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ProtocolError(f"{where} must be a whole number, 0 or more, got {_show(value)}")
-    return value
-
-
-def _number(where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ProtocolError(f"{where} must be a finite number, got {_show(value)}")
-    return float(value)
-
-
-def _list_of(check: Callable[[str, Any], Any]) -> Callable[[str, Any], list[Any]]:
-    def checked(where: str, value: Any) -> list[Any]:
-        if not isinstance(value, list | tuple) or len(value) > _MAX_ITEMS:
-            raise ProtocolError(f"{where} must be a list of at most {_MAX_ITEMS} entries, got {_show(value)}")
-        return [check(f"{where}[{i}]", item) for i, item in enumerate(value)]
-
-    return checked
-
-
-def _optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    return lambda where, value: None if value is None else check(where, value)
-
-
-def _units(where: str, value: Any) -> dict[str, list[int]]:
-    if not isinstance(value, Mapping):
-        raise ProtocolError(f"{where} must map layer names to lists of units, got {_show(value)}")
-    listed = _list_of(_natural)
-    return {
-        _text(f"{where} name", name): listed(f"{where}[{name!r}]", units) for name, units in value.items()
-    }
-
-
-_DO = {
-    "ablated": _Field(_optional(_units), None),
-    "site": _Field(_optional(_text), None),
-    "scale": _Field(_optional(_number), None),
-}
-_RANK = {
-    "layers": _Field(_optional(_list_of(_text)), None),
-    "precision": _Field(_optional(_number), None),
-}
-_CLASS = {
-    "target": _Field(_natural),
-    "images": _Field(_optional(_natural), None),
-    "mode": _Field(_text, "sound"),
-}
-_CHECK = {"images": _Field(_natural, 64), "draws": _Field(_natural, 10)}
-ARGUMENTS: dict[str, dict[str, _Field]] = {
-    "hello": {},
-    "graph": {},
-    "importance": {"rule": _Field(_text)},
-    "edges": {"wirings": _Field(_list_of(_natural))},
-    "unit": {"layer": _Field(_text), "unit": _Field(_natural)},
-    "equations": {},
-    "equation": {"layer": _Field(_text), "unit": _Field(_natural)},
-    "collect": {"batches": _Field(_natural, 0), "device": _Field(_optional(_text), None)},
-    "cancel": {},
-    "effect": {**_DO, "seconds": _Field(_optional(_number), None)},
-    "predict": {**_DO, "by": _Field(_text, "equations")},
-    "local": {"seed": _Field(_natural, 0)},
-    "images": {},
-    "heatmap": {
-        "image": _Field(_natural),
-        "layer": _Field(_text),
-        "unit": _Field(_optional(_natural), None),
-        "unitLayer": _Field(_optional(_text), None),
-        **_DO,
-    },
-    "prune": {
-        "percents": _Field(_list_of(_number)),
-        "rules": _Field(_list_of(_text)),
-        "repeats": _Field(_natural, 10),
-        "seed": _Field(_natural, 0),
-    },
-    "pruning": {},
-    "check": {**_CHECK, "seed": _Field(_natural, 0)},
-    "checked": dict(_CHECK),
-    "rankPlan": dict(_RANK),
-    "rank": dict(_RANK),
-    "ranking": {
-        "outcome": _Field(_optional(_text), None),
-        "minEffect": _Field(_optional(_number), None),
-    },
-    "classPlan": dict(_CLASS),
-    "explain": dict(_CLASS),
-    "explained": {"target": _Field(_optional(_natural), None), "other": _Field(_optional(_natural), None)},
-    "classUnit": {
-        "target": _Field(_natural),
-        "layer": _Field(_text),
-        "unit": _Field(_natural),
-        "image": _Field(_natural, 0),
-    },
-    "repair": {"target": _Field(_natural)},
-    "poll": {},
-}
-
-
 def parse(content: object) -> Request:
     """Turn a message from the page into a request.
 
@@ -191,21 +72,21 @@ def parse(content: object) -> Request:
         If it is no message of this version, asks for something unknown, or has a wrong argument.
     """
     if not isinstance(content, Mapping):
-        raise ProtocolError(f"a message must be an object with v, id, op and args, got {_show(content)}")
+        raise ProtocolError(f"a message must be an object with v, id, op and args, got {show(content)}")
     if content.get("v") != VERSION or isinstance(content.get("v"), bool):
         raise ProtocolError(
-            f"this kernel speaks protocol version {VERSION}, the page sent {_show(content.get('v'))}: "
+            f"this kernel speaks protocol version {VERSION}, the page sent {show(content.get('v'))}: "
             "reload the page"
         )
-    number = _natural("id", content.get("id"))
-    op = _text("op", content.get("op"))
+    number = natural("id", content.get("id"))
+    op = text("op", content.get("op"))
     if op not in ARGUMENTS:
         raise ProtocolError(
-            f"op {_show(op)} is unknown; known are {', '.join(ARGUMENTS)}.{nearest(op, ARGUMENTS)}"
+            f"op {show(op)} is unknown; known are {', '.join(ARGUMENTS)}.{nearest(op, ARGUMENTS)}"
         )
     args = content.get("args", {})
     if not isinstance(args, Mapping):
-        raise ProtocolError(f"args of {op!r} must be an object, got {_show(args)}")
+        raise ProtocolError(f"args of {op!r} must be an object, got {show(args)}")
     return Request(number, op, _arguments(op, args), echo_of(content))
 
 
@@ -215,12 +96,12 @@ def _arguments(op: str, args: Mapping[Any, Any]) -> dict[str, Any]:
         if name not in fields:
             known = ", ".join(fields) or "none"
             raise ProtocolError(
-                f"{op!r} has no argument {_show(name)}; known: {known}.{nearest(str(name), fields)}"
+                f"{op!r} has no argument {show(name)}; known: {known}.{nearest(str(name), fields)}"
             )
     checked = {}
     for name, known_field in fields.items():
         value = args.get(name, known_field.default)
-        if value is _REQUIRED:
+        if value is REQUIRED:
             raise ProtocolError(f"{op!r} needs the argument {name!r}")
         checked[name] = known_field.check(f"{name!r} of {op!r}", value)
     return checked
@@ -297,8 +178,3 @@ def clean(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

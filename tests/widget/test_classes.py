@@ -10,6 +10,7 @@ from causal_widget.evaluation import repair_curve
 from causal_widget.explanations import ClassGraphs, attribute, explain_class
 from causal_widget.widget import backend as backends
 from causal_widget.widget.class_tables import COMPARED, KINDS
+from causal_widget.widget.recording import record
 
 from .conftest import Page
 
@@ -227,3 +228,22 @@ def test_python_has_the_graphs(make, explainer, demo):
     assert widget.class_graphs == {}
     page.run("explain", target=3, mode="paper")
     assert widget.class_graphs[3].target == 3
+
+
+def test_the_saved_notebook_and_the_offline_page_keep_them(make, explainer, demo):
+    widget = make(explainer, images=demo.train_loader)
+    page = Page(widget)
+    for target in (3, 5):
+        page.run("explain", target=target, mode="paper")
+    saved = widget._still_data()["text/html"]
+    assert "ClassGraph of class 3 (&quot;three&quot;), mode &quot;paper&quot;" in saved
+    assert "critical: fc1 [" in saved
+    replies = record(widget.backend, widget.choices, {}).replies
+    for key in (
+        '["explained",null,null]',
+        '["explained",3,null]',
+        '["explained",5,3]',
+        '["classUnit",3,"conv2",0]',
+    ):
+        assert key in replies
+    assert replies['["explained",7,null]'][0]["graph"] is None

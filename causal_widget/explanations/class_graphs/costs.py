@@ -1,21 +1,22 @@
-"""What finding a class's graph takes, foreseen from finding it on very few images."""
+"""What finding a class's graph takes, foreseen from beginning to find it."""
 
 from __future__ import annotations
 
+import threading
 import time
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from causal_widget.errors import Cancelled
 from causal_widget.explanations.class_graphs.explain import explain_class
 from causal_widget.graph import FilterGraph
-from causal_widget.jobs import Progress
+from causal_widget.jobs import Progress, Tick
 
 __all__ = ["expected_seconds"]
 
-_FEW, _MORE = 2, 8
-_SURE = 0.99  # at this threshold no unit is neutral: every layer is walked, whatever few images say
+_BUDGET = 1.5  # seconds
 
 
 def expected_seconds(
@@ -24,38 +25,61 @@ def expected_seconds(
     target: int,
     graph: FilterGraph,
     *,
+    mode: str = "sound",
     device: str | torch.device | None = None,
-    progress: Progress | None = None,
+    budget: float = _BUDGET,
 ) -> float | None:
-    """Foresee how long `explain_class` takes on some images of a class, at most.
+    """Foresee how long `explain_class` takes.
 
-    The graph is found on 2 and on 8 of them; what 6 images more take, so many times, is added to what the
-    first take. Every unit is asked on every image then; "sound" asks on half of the images only those that
-    the other half found, and so takes less.
+    It is begun, and stopped after a while. A unit is taken to cost as many steps as there are layers from it
+    to the class, since so much of the network runs again; in the sound mode the second half of the images is
+    taken to cost as much as the first, though only what was found is asked there.
 
     Parameters
     ----------
-    model, graph, device, progress
+    model, target, graph, mode, device
         As for `explain_class`.
     images : Tensor, shape (image, channel, height, width)
         All images that the graph will be found on.
-    target : int
-        The class.
+    budget : float
+        Seconds after which it is stopped.
 
     Returns
     -------
     float or None
-        Seconds; None where there are too few images to tell.
+        Seconds; None where nothing was done within the budget.
     """
-    if len(images) < _MORE:
-        return None
-    took = []
-    for n in (_FEW, _FEW, _MORE):  # what runs first also pays for what is set up once
-        began = time.perf_counter()
+    began, cancel, done = time.perf_counter(), threading.Event(), 0
+
+    def heard(tick: Tick) -> None:
+        nonlocal done
+        done = tick.done
+        if time.perf_counter() - began > budget:
+            cancel.set()
+
+    try:
         explain_class(
-            model, images[:n], target, mode="paper", alpha=_SURE, least=2, graph=graph, device=device,
-            progress=progress,
-        )  # fmt: skip
-        took.append(time.perf_counter() - began)
-    slope = max(0.0, took[2] - took[1]) / (_MORE - _FEW)
-    return took[1] + slope * (len(images) - _FEW)
+            model,
+            images,
+            target,
+            mode=mode,
+            graph=graph,
+            device=device,
+            progress=Progress(heard, cancel, 0.0),
+        )
+    except Cancelled:
+        share = _share(graph, done, len(images) // 2 if mode == "sound" else len(images))
+        spent = time.perf_counter() - began
+        return None if not share else spent / share * (2 if mode == "sound" else 1)
+    return time.perf_counter() - began
+
+
+def _share(graph: FilterGraph, done: int, images: int) -> float:
+    """Give the share of the work that is done with so many pairs of unit and image, from the last layer on."""
+    total, finished, left = 0, 0, done
+    for steps, layer in enumerate(reversed([one for one in graph.layers if not one.is_output]), start=1):
+        pairs = layer.units * images
+        total += pairs * steps
+        finished += min(pairs, left) * steps
+        left = max(0, left - pairs)
+    return min(1.0, finished / total) if total else 0.0

@@ -66,7 +66,12 @@ def class_plan(backend: Backend, task: Task) -> Reply:
     chosen = _chosen(backend, task, backend.progress(task))
     own, others = chosen.held
     seconds = expected_seconds(
-        explainer.model, chosen.images, chosen.target, explainer.graph, device=explainer.device
+        explainer.model,
+        chosen.images,
+        chosen.target,
+        explainer.graph,
+        mode=args["mode"],
+        device=explainer.device,
     )
     return Reply(
         {
