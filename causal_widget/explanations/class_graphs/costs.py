@@ -50,11 +50,13 @@ def expected_seconds(
         Seconds; None where nothing was done within the budget.
     """
     began, cancel, done = time.perf_counter(), threading.Event(), 0
+    asking: float | None = None
 
     def heard(tick: Tick) -> None:
-        nonlocal done
+        nonlocal asking, done
+        asking = time.perf_counter() if asking is None else asking  # until then the network was set up
         done = tick.done
-        if time.perf_counter() - began > budget:
+        if time.perf_counter() - asking > budget:
             cancel.set()
 
     try:
@@ -69,13 +71,14 @@ def expected_seconds(
         )
     except Cancelled:
         share = _share(graph, done, len(images) // 2 if mode == "sound" else len(images))
-        spent = time.perf_counter() - began
-        return None if not share else spent / share * (2 if mode == "sound" else 1)
+        if not share or asking is None:
+            return None
+        return asking - began + (time.perf_counter() - asking) / share * (2 if mode == "sound" else 1)
     return time.perf_counter() - began
 
 
 def _share(graph: FilterGraph, done: int, images: int) -> float:
-    """Give the share of the work that is done with so many pairs of unit and image, from the last layer on."""
+    """Give the share of the work that so many pairs of unit and image are, from the last layer on."""
     total, finished, left = 0, 0, done
     for steps, layer in enumerate(reversed([one for one in graph.layers if not one.is_output]), start=1):
         pairs = layer.units * images
