@@ -8,26 +8,28 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from causal_widget.effects.evidence import ControlledEvidence
+from causal_widget.effects.evidence import ControlledEvidence, Evidence, StratifiedEvidence
+from causal_widget.effects.evidence.stratified import at_least_measured
 from causal_widget.effects.judging import refuse_unreachable, still_open
 from causal_widget.effects.measuring import Measured
 from causal_widget.effects.pool import Part
 from causal_widget.effects.run import Estimated, Run
-from causal_widget.effects.shards import Before, Cost, Evidence
-from causal_widget.effects.statistics import EffectMoments
+from causal_widget.effects.shards import Before, Cost
 from causal_widget.effects.statistics.asymptotic import FIRST
+from causal_widget.effects.strata import Strata
 from causal_widget.errors import ArgumentError
 
 __all__ = ["least_images", "run_controlled"]
 
 PILOT = 64  # images that fix the coefficients before the first look
-_GROWTH = 1.5  # from look to look; the intervals allow any number of looks
+_GROWTH = 1.3  # from look to look; the intervals allow any number of looks
 
 
 def run_controlled(run: Run) -> None:
     """Estimate every question to first order on all images, and measure it exactly on some.
 
-    The images are drawn in a random order that the seed fixes. The first ones are the pilot, which gives the
+    The images are drawn in a random order that the seed fixes; where the estimates of all images are
+    remembered, hard images more often (`Strata`). The first ones are the pilot, which gives the
     coefficients of the first-order estimate; with a fixed number of exact images two halves serve each other.
     In an adaptive run rounds follow, each on the next images of the order; questions that are settled take
     no part in them.
@@ -41,10 +43,14 @@ def run_controlled(run: Run) -> None:
     n, aims = int(run.shards.now.n_images or 0), run.work.aims
     _check_count(run, n)
     order, everything = run.pool.order(run.seed), run.everything()
+    strata = Strata.of(run.shards.now.remembered, n, _share(run, n), order)
+    if strata is not None:
+        order = strata.order
+        run.shards.group(strata.grouped(run.shards.now.evidence))
     pilot = aims.exact // 2 if aims.exact is not None else _pilot(n)
-    _measure(run, 1, order[:pilot], everything, pilot=True, told="pilot")
+    _measure(run, 1, order[:pilot], everything, strata, pilot=True, told="pilot")
     if aims.exact is not None:
-        _measure(run, 2, order[pilot : aims.exact], everything, told="")
+        _measure(run, 2, order[pilot : aims.exact], everything, strata, told="")
         return
     refuse_unreachable(run.work, run.shards.now.evidence, n)
     if not run.shards.now.open:
@@ -54,8 +60,8 @@ def run_controlled(run: Run) -> None:
         still = _judged(run, stage)
         if not any(mask.any() for mask in still.values()):
             return
-        left = sum(int(mask.sum()) for mask in still.values())
-        _measure(run, stage, order[done:end], still, told=f"{left:,} of {run.work.n_questions:,} open")
+        left = f"{sum(int(mask.sum()) for mask in still.values()):,} of {run.work.n_questions:,} open"
+        _measure(run, stage, order[done:end], still, strata, told=left)
         done = end
     _judged(run, stage + 1)
 
@@ -73,7 +79,8 @@ def _estimate_all(run: Run) -> None:
     for part in run.shards.stage(0, lambda: run.pool.parts(run.settings.recorded, keep=run.seed)):
         found, before = run.estimated(part, everything)
         cheap = {layer: one.cheap for layer, one in found.items()}
-        run.shards.remember(part, cheap, run.work.budget, run.pool.expected)
+        changed = {layer: one.changed for layer, one in found.items()}
+        run.shards.remember(part, cheap, changed, before.hardness, run.work.budget, run.pool.expected)
         grown: dict[str, Evidence] = {
             layer: _evidence(run, layer, one).with_cheap(one.cheap, one.changed)
             for layer, one in found.items()
@@ -95,6 +102,7 @@ def _measure(
     stage: int,
     numbers: Int64[np.ndarray, " image"],
     wanted: dict[str, Bool[np.ndarray, " question"]],
+    strata: Strata | None,
     *,
     pilot: bool = False,
     told: str,
@@ -107,7 +115,8 @@ def _measure(
         left = {layer: mask for layer, mask in wanted.items() if mask.any() and not run.shards.has(layer)}
         if left:
             cheap, work = _estimates(run, part, left)
-            run.each_layer(part, left, _taker(run, cheap, work, left, pilot))
+            of = None if strata is None else strata.stratum[part.index.cpu().numpy()]
+            run.each_layer(part, left, _taker(run, cheap, work, left, of, pilot))
 
 
 def _estimates(
@@ -127,28 +136,24 @@ def _taker(
     cheap: dict[str, Float64[np.ndarray, "image question column"]],
     work: float,
     wanted: dict[str, Bool[np.ndarray, " question"]],
+    stratum: Int64[np.ndarray, " image"] | None,
     pilot: bool,
 ) -> Callable[[str, Measured, Cost, Before | None], None]:
     def take(layer: str, found: Measured, cost: Cost, before: Before | None) -> None:
         known = run.shards.now.evidence[layer]
-        assert isinstance(known, ControlledEvidence)
-        grown = known.with_exact(found.effects, cheap[layer], found.changed, wanted[layer], pilot=pilot)
+        given = found.effects, cheap[layer], found.changed, wanted[layer]
+        grown: Evidence
+        if isinstance(known, StratifiedEvidence):
+            assert stratum is not None
+            grown = known.with_exact(*given, stratum, pilot=pilot).at_least_measured()
+        else:
+            assert isinstance(known, ControlledEvidence)
+            grown = at_least_measured(known.with_exact(*given, pilot=pilot))
         if not run.shards.now.layers:
             cost = replace(cost, worked=cost.worked + work)
-        run.shards.layer(layer, _at_least_measured(grown), cost)
+        run.shards.layer(layer, grown, cost)
 
     return take
-
-
-def _at_least_measured(evidence: ControlledEvidence) -> ControlledEvidence:
-    """Count as changed no fewer images than were measured so.
-
-    In another batch a map may differ by rounding, and with it, very rarely, whether anything changes.
-    """
-    cheap, exact = evidence.cheap, evidence.pilot.n + evidence.main.n
-    if not (exact > cheap.n).any():
-        return evidence
-    return replace(evidence, cheap=EffectMoments(np.maximum(cheap.n, exact), cheap.mean, cheap.squares))
 
 
 def _judged(run: Run, stage: int) -> dict[str, Bool[np.ndarray, " question"]]:
@@ -157,6 +162,11 @@ def _judged(run: Run, stage: int) -> dict[str, Bool[np.ndarray, " question"]]:
     if now.judged < stage and now.stage <= stage:
         run.shards.judge(stage, still_open(run.work, now.evidence, now.open))
     return run.shards.now.open
+
+
+def _share(run: Run, n: int) -> int:
+    """Give how many images will be exact at least."""
+    return least_images(n, run.work.aims.exact)
 
 
 def _pilot(n: int) -> int:

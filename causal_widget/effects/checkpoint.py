@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from causal_widget.effects.evidence import ControlledEvidence, ExactEvidence
+from causal_widget.effects.evidence import KINDS, Evidence, kind_of
 from causal_widget.effects.evidence.plain import moments_arrays, moments_from
 from causal_widget.effects.remembered import Remembered
-from causal_widget.effects.shards import Evidence, Finished
+from causal_widget.effects.shards import Finished
 from causal_widget.effects.work import Settings, Work
 from causal_widget.errors import ArgumentError, DataError
 
@@ -30,10 +30,6 @@ _KEY = "causal_widget.effects"
 _VERSION = 2
 _SECONDS = 5.0
 _PLAIN = ("seed", "stage", "part", "layers", "judged", "counted", "ran", "worked", "seconds")
-_KINDS: dict[str, type[ExactEvidence] | type[ControlledEvidence]] = {
-    "exact": ExactEvidence,
-    "controlled": ControlledEvidence,
-}
 
 
 @dataclass(eq=False)
@@ -83,7 +79,7 @@ class Checkpoint:
             "version": _VERSION,
             "of": dict(self.of),
             "settings": self.settings.to_dict(),
-            "evidence": list(finished.evidence),
+            "evidence": {layer: kind_of(one) for layer, one in finished.evidence.items()},
             **{name: getattr(finished, name) for name in _PLAIN},
         }
         plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -116,14 +112,13 @@ class Checkpoint:
         if header is None or header.get("version") != _VERSION:
             raise DataError(f"{str(path)!r} is no checkpoint of a run over effects of this version")
         _refuse_another(path, header["of"], of)
-        return _finished(header, arrays, of["how"]), Settings.from_dict(header["settings"])
+        return _finished(header, arrays), Settings.from_dict(header["settings"])
 
 
-def _finished(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], how: str) -> Finished:
-    kind = _KINDS["exact" if how == "exact" else "controlled"]
+def _finished(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Finished:
     evidence: dict[str, Evidence] = {}
-    for layer in header["evidence"]:
-        evidence[layer] = kind.from_arrays(_below(arrays, f"evidence/{layer}/"))
+    for layer, kind in header["evidence"].items():
+        evidence[layer] = KINDS[kind].from_arrays(_below(arrays, f"evidence/{layer}/"))
     plain = {name: header[name] for name in _PLAIN}
     again = _below(arrays, "remembered/")
     plain["layers"] = tuple(plain["layers"])

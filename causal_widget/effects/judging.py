@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from causal_widget.effects.columns import largest_sizes
-from causal_widget.effects.evidence import ControlledEvidence
-from causal_widget.effects.shards import Evidence
+from causal_widget.effects.evidence import Evidence, ExactEvidence
 from causal_widget.effects.statistics import settled
 from causal_widget.effects.statistics.estimate import Estimate
 from causal_widget.effects.work import Work
@@ -31,7 +30,7 @@ def still_open(work: Work, evidence: Mapping[str, Evidence], before: Mapping[str
     ----------
     work : Work
         What is asked, and how sure it is to be.
-    evidence : mapping of layer name to ControlledEvidence
+    evidence : mapping of layer name to evidence
         What is known.
     before : mapping of layer name to array of bool, shape (question,)
         Which were open so far.
@@ -84,7 +83,7 @@ def refuse_unreachable(work: Work, evidence: Mapping[str, Evidence], n: int) -> 
 
 def _known(work: Work, evidence: Mapping[str, Evidence]) -> Estimate:
     count = work.n_questions * max(len(_judged(work)), 1)
-    groups = [one for layer in work.groups if isinstance(one := evidence[layer], ControlledEvidence)]
+    groups = [one for layer in work.groups if not isinstance(one := evidence[layer], ExactEvidence)]
     owners = [one for one, width in zip(work.outcomes, work.widths, strict=True) for _ in range(width)]
     usual = largest_sizes([one.usual for one in groups], owners)
     return Estimate.joined(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from causal_widget.effects.columns import Columns, columns_of, largest_sizes
-from causal_widget.effects.evidence import ControlledEvidence, ExactEvidence
+from causal_widget.effects.evidence import Evidence, ExactEvidence
 from causal_widget.effects.outcomes import Outcome
 from causal_widget.effects.questions import Question
 from causal_widget.effects.statistics import EffectMoments, Estimate
@@ -42,7 +42,7 @@ class MeasuredEffects:
         The network's graph.
     questions : Questions
         What was asked, each alone.
-    evidence : mapping of layer name to ExactEvidence or ControlledEvidence
+    evidence : mapping of layer name to evidence
         What was measured: the outcome under do() minus the outcome without, image by image. The questions
         are in the order of ``questions.groups``, the columns in that of `columns`.
     before : EffectMoments, questions (column,)
@@ -69,7 +69,7 @@ class MeasuredEffects:
 
     graph: FilterGraph
     questions: Asked
-    evidence: Mapping[str, ExactEvidence | ControlledEvidence]
+    evidence: Mapping[str, Evidence]
     before: EffectMoments
     outcomes: tuple[Outcome, ...]
     n_images: int

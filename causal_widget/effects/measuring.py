@@ -95,7 +95,16 @@ def before(state: State, part: Part, outcomes: tuple[Outcome, ...]) -> Before:
     logits = state.logits.detach()
     values = torch.cat([one.values(logits, part.labels) for one in outcomes], 1)
     sizes = numbers(logit_sizes(logits, part.labels), part)
-    return Before(EffectMoments.of(numbers(values, part)), EffectMoments.of(sizes))
+    hard = hardness(logits, part.labels)
+    return Before(EffectMoments.of(numbers(values, part)), EffectMoments.of(sizes), numbers(hard, part))
+
+
+def hardness(logits: Tensor, labels: Tensor | None) -> Tensor:
+    """Say how hard each image is: its loss, or how far from 1 the largest probability is without labels."""
+    exact = (logits.cpu() if logits.device.type == "mps" else logits).double()
+    if labels is None:
+        return 1 - exact.softmax(1).amax(1)
+    return torch.nn.functional.cross_entropy(exact, labels.to(exact.device), reduction="none")
 
 
 def numbers(values: Tensor, part: Part) -> Float64[np.ndarray, "image ..."]:

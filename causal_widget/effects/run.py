@@ -188,7 +188,8 @@ def _pieces(part: Part, size: int) -> Iterator[Part]:
 def _merged(first: Before | None, second: Before) -> Before:
     if first is None:
         return second
-    return Before(first.outcomes.merge(second.outcomes), first.sizes.merge(second.sizes))
+    hard = np.concatenate([first.hardness, second.hardness])
+    return Before(first.outcomes.merge(second.outcomes), first.sizes.merge(second.sizes), hard)
 
 
 def _stacked(parts: list[Estimated]) -> Estimated:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from causal_widget.effects.evidence import ControlledEvidence, ExactEvidence, moments_arrays, moments_from
+from causal_widget.effects.evidence import KINDS, kind_of, moments_arrays, moments_from
 from causal_widget.effects.outcomes import OUTCOMES, Outcome, outcome
 from causal_widget.effects.questions import Question, Questions
 from causal_widget.errors import ArgumentError, DataError
@@ -31,10 +31,6 @@ __all__ = ["load", "save"]
 
 RECORD = Record("causal_widget effects", "1", "effects", "Effects.save")
 CODEC = Codec.of((FilterGraph, Layer, Step, Wiring))
-KINDS: Mapping[str, type[ExactEvidence] | type[ControlledEvidence]] = {
-    "exact": ExactEvidence,
-    "controlled": ControlledEvidence,
-}
 PLAIN = ("n_images", "seconds", "ran", "seed", "how", "worked", "scale")
 
 
@@ -58,7 +54,7 @@ def save(effects: Effects, path: str | Path) -> Path:
     groups = {}
     for number, layer in enumerate(effects.questions.groups):
         found = effects.evidence[layer]
-        groups[layer] = "exact" if isinstance(found, ExactEvidence) else "controlled"
+        groups[layer] = kind_of(found)
         arrays |= {f"evidence/{number}/{name}": array for name, array in found.arrays().items()}
     coded: Arrays = {}
     tree = {

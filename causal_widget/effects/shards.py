@@ -8,14 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from causal_widget.effects.evidence import ControlledEvidence, ExactEvidence
+from causal_widget.effects.evidence import Evidence
 from causal_widget.effects.pool import Part
 from causal_widget.effects.remembered import Remembered
 from causal_widget.effects.statistics import EffectMoments
 
 __all__ = ["Before", "Cost", "Evidence", "Finished", "Shards"]
-
-Evidence = ExactEvidence | ControlledEvidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +77,11 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class Before:
-    """What a part gives without a change: its outcomes, and the sizes of its logits."""
+    """What a part gives without a change: its outcomes, the sizes of its logits, how hard each image is."""
 
     outcomes: EffectMoments
     sizes: EffectMoments
+    hardness: Float64[np.ndarray, " image"]
 
 
 class Shards:
@@ -119,6 +118,8 @@ class Shards:
         self,
         part: Part,
         cheap: dict[str, Float64[np.ndarray, "image question column"]],
+        changed: dict[str, Bool[np.ndarray, "image question"]],
+        hardness: Float64[np.ndarray, " image"],
         budget: int,
         images: int | None,
     ) -> None:
@@ -128,7 +129,11 @@ class Shards:
             shapes = {layer: one.shape[1:] for layer, one in cheap.items()}
             known = Remembered.empty(self.now.seed, shapes, budget, images)
             self.now = replace(self.now, remembered=known)
-        known.see(part.index.cpu().numpy(), cheap)
+        known.see(part.index.cpu().numpy(), cheap, changed, hardness)
+
+    def group(self, evidence: dict[str, Evidence]) -> None:
+        """Put evidence in strata; made of what is remembered, and so the same each time."""
+        self.now = replace(self.now, evidence=evidence)
 
     def has(self, layer: str) -> bool:
         """Whether a layer is finished in the part at hand."""
