@@ -11,7 +11,7 @@ Two plans:
 
 Every 8th filter is measured exactly. Processor seconds on one thread: those of planning and of the estimates
 are measured for all filters, those of exact effects times 8, but for what these filters share, counted once:
-a pass and an estimate for each image that any of them takes. Nothing of the naive loop is counted but its
+a pass for each image that any of them takes. Nothing of the naive loop is counted but its
 passes, timed before and after.
 """
 
@@ -89,7 +89,7 @@ def measure(way: str, aim: float) -> dict[str, object]:
     equal = 1 / ((se[alive] / sd[alive]) ** 2 + 1 / total)
     loop_images = aim if way == "each" else float(1 / ((se[alive].max() / sd[alive].max()) ** 2 + 1 / total))
     one = statistics.mean(passes)
-    shared = float(n.max()) * (clock.estimates / total + one)
+    shared = float(n.max()) * one
     exact = shared + STEP * max(exact - shared, 0.0)
     ours, loop = fixed + exact, one * loop_images * len(every)
     return {
