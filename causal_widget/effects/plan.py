@@ -107,14 +107,15 @@ def plan_effects(
     UnknownNameError
         If a layer, unit, child, site or outcome does not exist.
     ArgumentError
-        If a layer gives the classes, a path joins what is not parent and child, nothing is asked for, or what
-        is asked for excludes each other.
+        If the model is in training mode, a layer gives the classes, a path joins what is not parent and
+        child, nothing is asked for, or what is asked for excludes each other.
     DataError
         If an outcome needs labels and there are none.
     UnsupportedModelError
         If the output is not (image, class), or an image's answer depends on the images beside it.
     """
     network, place = bare(model), resolve_device(device, bare(model))
+    _check_mode(network)
     action = _checked(intervention, site, autocast)
     with guarded(network, place) as guard:
         first = next(iter(batches(loader, guard.device, 1, dtype=floating_type(network))))
@@ -142,6 +143,14 @@ def plan_effects(
         )  # fmt: skip
         costs = _costs(work, first)
     return EffectPlan(work, costs, count_images(loader, max_batches))
+
+
+def _check_mode(model: nn.Module) -> None:
+    if model.training:
+        raise ArgumentError(
+            "the model is in training mode, in which dropout and batch statistics make an image's answer "
+            "depend on chance and on the images beside it; call model.eval() first"
+        )
 
 
 def _checked(intervention: Action | None, site: str, autocast: torch.dtype | None) -> Action:

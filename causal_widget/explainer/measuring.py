@@ -8,6 +8,7 @@ from typing import Any
 
 from causal_widget.effects import EffectPlan, Effects, plan_effects
 from causal_widget.explainer.learning import Learner
+from causal_widget.guard import guarded
 from causal_widget.jobs import Progress, bar
 
 __all__ = ["Measurer"]
@@ -35,7 +36,8 @@ class Measurer(Learner):
             As for `causal_widget.plan_effects`: edits, intervention, site, outcomes, precision, exact, ...
         """
         given = {"graph": self.graph, "device": self.device, **options}
-        return plan_effects(self._network, self._need_loader(loader), layers, units, **given)
+        with guarded(self._network):
+            return plan_effects(self._network, self._need_loader(loader), layers, units, **given)
 
     def effects(
         self,

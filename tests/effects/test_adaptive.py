@@ -228,10 +228,13 @@ def test_images_that_do_not_fit_are_read_again() -> None:
 
 def test_the_model_stays_as_it_was() -> None:
     model, loader = made(120)
+    plan = plan_effects(model, loader, units=UNITS, precision=0.05)
     model.train()
     before = fingerprint(model)
-    plan_effects(model, loader, units=UNITS, precision=0.05).run()
+    plan.run()
     assert fingerprint(model) == before
+    with pytest.raises(ArgumentError, match="in training mode"):
+        plan_effects(model, loader, units=UNITS, precision=0.05)
     model.eval()
 
 
@@ -275,7 +278,7 @@ def test_what_is_refused() -> None:
     with pytest.raises(DataError, match="needs labels"):
         plan_effects(model, [loader[0][0]], outcomes="loss", exact=5)
     with pytest.raises(UnsupportedModelError, match="must be a tensor"):
-        plan_effects(nn.Sequential(nn.Conv2d(3, 4, 3)).double(), loader)
+        plan_effects(nn.Sequential(nn.Conv2d(3, 4, 3)).double().eval(), loader)
     with pytest.raises(ArgumentError, match="not both"):
         plan(edits=[UnitEdit({"stem": [0]})])
 

@@ -133,7 +133,7 @@ def test_the_same_plan_gives_the_same_bits() -> None:
 
 
 def test_progress_counts_pairs_and_cancels() -> None:
-    model, told = seeded(Plain).train(), []
+    model, told = seeded(Plain), []
     before, stop = fingerprint(model), threading.Event()
     loader = data(seeded(Plain))
     plan = plan_effects(model, loader, ["conv1"])

@@ -16,7 +16,7 @@ from tests.responses.networks import batches_of, images, residual
 
 @pytest.fixture(scope="module")
 def made():
-    model = residual()
+    model = residual().eval()
     collection = collect(model, batches_of(300, 50))
     effects = plan_effects(model, batches_of(60, 50), graph=collection.graph, outcomes=["kl", "logits"]).run()
     return {

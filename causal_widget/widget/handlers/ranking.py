@@ -12,6 +12,7 @@ import pandas as pd
 from causal_widget.effects import EffectPlan, Effects, plan_effects
 from causal_widget.effects.statistics import VERDICTS
 from causal_widget.errors import ArgumentError
+from causal_widget.guard import guarded
 from causal_widget.interventions import UnitEdit, Zero
 from causal_widget.widget.protocol import Reply
 from causal_widget.widget.worker import Task
@@ -90,17 +91,18 @@ def _plan(backend: Backend, task: Task) -> EffectPlan:
     key = (weights, choices.batches, choices.site, layers, args["precision"])
 
     def make() -> EffectPlan:
-        return plan_effects(
-            explainer.model,
-            backend.data.evaluation(choices.batches, backend.progress(task)),
-            layers,
-            intervention=Zero(),
-            site=choices.site,
-            outcomes=_outcomes(backend),
-            precision=args["precision"],
-            graph=explainer.graph,
-            device=explainer.device,
-        )
+        with guarded(explainer.model):
+            return plan_effects(
+                explainer.model,
+                backend.data.evaluation(choices.batches, backend.progress(task)),
+                layers,
+                intervention=Zero(),
+                site=choices.site,
+                outcomes=_outcomes(backend),
+                precision=args["precision"],
+                graph=explainer.graph,
+                device=explainer.device,
+            )
 
     return backend.store.latest("plan", key, make)
 
