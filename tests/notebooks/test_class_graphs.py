@@ -52,6 +52,7 @@ def test_the_mistake_is_repaired_at_a_price(executed):
     cells = reading.code_cells(executed)
     three, five = (float(part) for part in reading.shown(cells["mistake"]).strip("[] \n").split(","))
     assert five > three
+    assert float(reading.shown(cells["against"]).splitlines()[1].split()[-1]) > 1
     three, five = (float(part) for part in reading.shown(cells["repair"]).strip("[] \n").split(","))
     assert three > 0.9 > five
     assert "no share blocked was better than none" in reading.shown(cells["validated"])

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from causal_widget.effects.statistics import EffectMoments, Estimate, split_images
 from causal_widget.effects.statistics.three_tests import images_to_settle, three_tests
 from causal_widget.explanations.class_graphs.confirming import focused
-from causal_widget.explanations.class_graphs.judging import by_least_effect, by_z_test
+from causal_widget.explanations.class_graphs.judging import Judged, by_least_effect, by_z_test
 from causal_widget.explanations.class_graphs.layer_units import LayerUnits
 from causal_widget.explanations.class_graphs.measuring import Measured
 from causal_widget.explanations.class_graphs.settings import Settings
@@ -61,13 +61,19 @@ def found_layers(
     finding = measured.take(first)
     margin = min_effect * (1.0 if settings.b is None else 1 - settings.b)
     steps = walk(
-        finding, lambda e: by_least_effect(e, settings.alpha, settings.level, margin, settings.least), betas,
+        finding, lambda e: _on_one_half(e, settings, margin), betas,
         progress, lambda step: _told(graph, step, finding.n, progress, seen),
     )  # fmt: skip
     found = {name: _units(graph, step) for name, step in steps.items()}
     if len(second):
         found = _confirmed(measured.take(second), steps, found, settings, margin, progress)
     return _in_order(graph, found)
+
+
+def _on_one_half(effects: Float64[np.ndarray, "image unit"], settings: Settings, margin: float) -> Judged:
+    """Judge on the first half; as many images again are needed for the second."""
+    judged = by_least_effect(effects, settings.alpha, settings.level, margin, settings.least)
+    return replace(judged, needed=2 * judged.needed)
 
 
 def _told(graph: FilterGraph, step: Step, n: int, progress: Progress, seen: Seen) -> None:
