@@ -27,7 +27,7 @@ demo: $(DEMO_READY)
 test: $(DEV_READY) $(JS_READY)
 	$(NEED) chromium
 	cd js && npm test --silent
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 check: $(DEV_READY) $(JS_READY)
 	$(BIN)/ruff check

@@ -10,8 +10,8 @@ from tests.browser.conftest import leave_screenshots
 from tests.browser.notebook_page import DEMO, NotebookPage, write_notebook
 from tests.browser.widget_view import SLOW, WidgetView, numbers
 
-# One process for all of them: they share a server.
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+# One after another in one process (make test keeps a file together): they share a server and a page.
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SHOW = "widget = cw.CausalWidget(explainer, images=digits.train_loader)\nwidget"
 RESET = "widget.ablated, widget.selected, widget.panel = {}, {}, 'classes'"

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.notebook_page import write_notebook
 from tests.browser.widget_view import SLOW, WidgetView
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 DEEP = """from collections import OrderedDict
 import torch

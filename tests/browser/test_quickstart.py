@@ -11,8 +11,8 @@ from tests.browser.conftest import leave_screenshots
 from tests.browser.notebook_page import NotebookPage
 from tests.browser.widget_view import SLOW, WidgetView, numbers
 
-# One process for all of them: they share a server.
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+# One after another in one process (make test keeps a file together): they share a server and a page.
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 # A map that is drawn has many colours; an empty canvas has one.
 COLOURFUL = """canvas => canvas.width > 1 && new Set(new Uint32Array(canvas.getContext('2d')
     .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size > 10"""

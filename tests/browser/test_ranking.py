@@ -14,8 +14,8 @@ from tests.browser.conftest import leave_screenshots
 from tests.browser.notebook_page import COLLECTED, DEMO, SHOW, NotebookPage, write_notebook
 from tests.browser.widget_view import SLOW, WidgetView, numbers
 
-# One process for all of them: they share a server.
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+# One after another in one process (make test keeps a file together): they share a server and a page.
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 RESET = "widget.ablated, widget.selected, widget.panel, widget.rule = {}, {}, 'ranking', 'coefficient'"
 WIDE = """import torch
