@@ -28,6 +28,8 @@ export const roughly = (seconds: number): string => (seconds < 1 ? "less than 1 
 export function runner<A, P>(scope: Scope, how: Running<A, P>): { controls: HTMLElement[]; bar: HTMLElement; said: HTMLElement; ask(args: A): Promise<void>; asked(): A | undefined; forget(): void; update(): void } {
   const { session } = scope;
   let planned: { args: A; plan: P | null } | null = null;
+  // Kept here: an effect that outlives the cancel is the session's job after it.
+  let last: Job | null = null;
   const said = h("p", { class: "cw-sub cw-said", test: `${how.test}-plan`, role: "status" });
   const run = h("button", { class: "cw-primary", type: "button", test: `${how.test}-run`, onclick: () => start() }, "Run");
   const drop = h("button", { type: "button", test: `${how.test}-drop`, onclick: () => { forget(); how.asks[how.asks.length - 1].focus(); } }, "Not now");
@@ -50,7 +52,7 @@ export function runner<A, P>(scope: Scope, how: Running<A, P>): { controls: HTML
 
   function start(): void {
     const { args } = planned!;
-    planned = null;
+    planned = last = null;
     how.start(args);
     update();
   }
@@ -61,8 +63,9 @@ export function runner<A, P>(scope: Scope, how: Running<A, P>): { controls: HTML
   }
 
   function update(): void {
-    const ended = session.job?.kind === how.kind ? session.job : null;
-    const job = session.running ? ended : null;
+    const own = session.job?.kind === how.kind ? session.job : null;
+    const ended = (last = own ?? last);
+    const job = session.running ? own : null;
     const able = Boolean(session.kernel?.canCollect) && !session.running && !session.unreachable && planned === null;
     for (const each of how.asks) each.hidden = Boolean(job || planned?.plan);
     how.update(able, job);
