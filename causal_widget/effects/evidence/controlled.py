@@ -17,7 +17,7 @@ from causal_widget.effects.evidence.found import (
     spread_with_zeros,
     with_questions,
 )
-from causal_widget.effects.evidence.plain import about, moments_arrays, moments_from, need
+from causal_widget.effects.evidence.plain import about, check_part, moments_arrays, moments_from, need
 from causal_widget.effects.statistics import (
     EffectMoments,
     PairMoments,
@@ -31,7 +31,6 @@ from causal_widget.effects.statistics.estimate import Estimate
 from causal_widget.effects.statistics.masked import moments_where, pairs_where
 from causal_widget.effects.statistics.moments import chosen_questions, spread_of_mean
 from causal_widget.effects.statistics.unseen import size_of_one, unseen_squares
-from causal_widget.errors import UnknownNameError, nearest
 
 __all__ = ["ControlledEvidence"]
 
@@ -185,10 +184,7 @@ class ControlledEvidence:
         UnknownNameError
             If there is no such part.
         """
-        if part not in PARTS:
-            raise UnknownNameError(
-                f'part "{part}" does not exist; expected one of {", ".join(PARTS)}.{nearest(part, PARTS)}'
-            )
+        check_part(part, PARTS)
         given = self._given
         size = about(population, given)
         unseen = self._unseen(part, anytime, self.usual if usual is None else usual)

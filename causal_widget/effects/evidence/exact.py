@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike, NDArray
 
-from causal_widget.effects.evidence.plain import about, moments_arrays, moments_from, need
+from causal_widget.effects.evidence.plain import about, check_part, moments_arrays, moments_from, need
 from causal_widget.effects.statistics import EffectMoments
 from causal_widget.effects.statistics.checks import as_effects, check_population, check_whole
 from causal_widget.effects.statistics.counters import in_selection, poisson_weights
 from causal_widget.effects.statistics.estimate import Estimate
 from causal_widget.effects.statistics.moments import column_sums
-from causal_widget.errors import ArgumentError, UnknownNameError, nearest
+from causal_widget.errors import ArgumentError
 
 __all__ = ["ExactEvidence"]
 
@@ -189,10 +189,7 @@ class ExactEvidence:
     def _part(
         self, part: str
     ) -> tuple[EffectMoments, Int64[np.ndarray, " question"], Float64[np.ndarray, "question column"]]:
-        if part not in PARTS:
-            raise UnknownNameError(
-                f'part "{part}" does not exist; expected one of {", ".join(PARTS)}.{nearest(part, PARTS)}'
-            )
+        check_part(part, PARTS)
         if part == "all":
             return self.moments, self.changed.sum(axis=0), self.sizes.sum(axis=0)
         half = PARTS.index(part) - 1

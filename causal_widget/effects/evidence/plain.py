@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from causal_widget.effects.statistics import EffectMoments
-from causal_widget.errors import ArgumentError, DataError
+from causal_widget.errors import ArgumentError, DataError, UnknownNameError, nearest
 
-__all__ = ["Arrays", "about", "moments_arrays", "moments_from", "need"]
+__all__ = ["Arrays", "about", "check_part", "moments_arrays", "moments_from", "need"]
 
 Arrays = Mapping[str, NDArray[np.generic]]
+
+
+def check_part(part: str, parts: Sequence[str]) -> None:
+    """Refuse a word that names no part of the images.
+
+    Raises
+    ------
+    UnknownNameError
+        Carries the nearest name.
+    """
+    if part not in parts:
+        raise UnknownNameError(
+            f'part "{part}" does not exist; expected one of {", ".join(parts)}.{nearest(part, parts)}'
+        )
 
 
 def about(

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from causal_widget.effects.evidence.controlled import PARTS, ControlledEvidence
 from causal_widget.effects.evidence.layers import Layers, spread_over_images
-from causal_widget.effects.evidence.plain import about
+from causal_widget.effects.evidence.plain import about, check_part
 from causal_widget.effects.statistics import EffectMoments
 from causal_widget.effects.statistics.anytime import Looks
 from causal_widget.effects.statistics.asymptotic import FIRST, effective_images
@@ -19,7 +19,6 @@ from causal_widget.effects.statistics.checks import check_population
 from causal_widget.effects.statistics.estimate import Estimate
 from causal_widget.effects.statistics.moments import spread_of_mean
 from causal_widget.effects.statistics.unseen import size_of_one
-from causal_widget.errors import UnknownNameError, nearest
 
 __all__ = ["StratifiedEvidence", "at_least_measured"]
 
@@ -119,10 +118,7 @@ class StratifiedEvidence:
         with the spread ``sqrt(V t')`` at ``t' = n / (1 - n/N)`` draws. A stratum with fewer than two exact
         effects, and more to measure, leaves everything open.
         """
-        if part not in PARTS:
-            raise UnknownNameError(
-                f'part "{part}" does not exist; expected one of {", ".join(PARTS)}.{nearest(part, PARTS)}'
-            )
+        check_part(part, PARTS)
         layers = Layers.of(self.strata, self.usual if usual is None else usual)
         found = layers.estimated(part, anytime)
         exact = layers.exact(part)
