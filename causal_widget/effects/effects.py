@@ -124,6 +124,11 @@ class Effects(MeasuredEffects):
     ) -> EffectRanking:
         """Give the questions in the order of their effect on one outcome.
 
+        Where exact effects are on some images, the order is that of the column "shrunken": effects drawn to
+        their first-order estimates (see `shrunken`), which rank better than effects without bias do with few
+        exact images. Effect, interval and verdict stay those without bias, and so need not fall with the
+        rank. Exact sweeps have no such column, and the order of their effects.
+
         Parameters
         ----------
         by : str, optional
@@ -134,8 +139,12 @@ class Effects(MeasuredEffects):
         """
         column, order = self.measured.order(by)
         table = self.table(**options)
-        table = table[table["outcome"] == self.columns[column]]
-        rows = table.iloc[np.argsort(-scores_of(table["effect"].to_numpy(), order), kind="stable")]
+        table = table[table["outcome"] == self.columns[column]].copy()
+        if self.borrows:
+            half = "judging" if options.get("split") else "all"
+            table.insert(list(table).index("effect") + 1, "shrunken", self.shrunken(half)[:, column])
+        sizes = table["shrunken" if self.borrows else "effect"].to_numpy()
+        rows = table.iloc[np.argsort(-scores_of(sizes, order), kind="stable")]
         least, _ = self.measured.least(options.get("min_effect"), self.scale)
         return EffectRanking(
             self.columns[column], self.measured.owners[column].unit, order, self.n, float(least[column]),
@@ -159,7 +168,8 @@ class Effects(MeasuredEffects):
 
         An exact sweep has drawn its images again while it ran (Poisson bootstrap, the same images for all
         questions). Where exact effects are on some images, draws are normal by the standard errors and
-        independent, so that edits that move together look less sure of their order than they are.
+        independent, so that edits that move together look less sure of their order than they are. The ranks
+        are those of effects without bias, also where `ranking` orders by shrunken ones.
 
         Parameters
         ----------
@@ -248,6 +258,6 @@ class Effects(MeasuredEffects):
 
     def _repr_html_(self) -> str:
         head = html.escape(f"{self!r}\n{self.verdicts()!r}").replace("\n", "<br>")
-        columns = ["rank", "question", "effect", "low", "high", "corrected p", "verdict"]
-        shown = self.ranking().table(20)[columns]
+        ranking = self.ranking()
+        shown = ranking.table(20)[ranking.shown]
         return f"<p>{head}</p>{shown.to_html(index=False, escape=True, float_format='{:.4g}'.format)}"

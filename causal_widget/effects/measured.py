@@ -14,6 +14,7 @@ from causal_widget.effects.columns import Columns, columns_of, largest_sizes
 from causal_widget.effects.evidence import Evidence, ExactEvidence
 from causal_widget.effects.outcomes import Outcome
 from causal_widget.effects.questions import Question
+from causal_widget.effects.shrunken import cheap_means, shrunken_effects
 from causal_widget.effects.statistics import EffectMoments, Estimate
 from causal_widget.errors import UnknownNameError, nearest
 from causal_widget.graph import FilterGraph
@@ -174,6 +175,26 @@ class MeasuredEffects:
                 f'half "{half}" does not exist; expected one of {", ".join(HALVES)}.{nearest(half, HALVES)}'
             )
         return Estimate.joined([self._of_layer(layer, about, half) for layer in self.questions.groups])
+
+    @property
+    def borrows(self) -> bool:
+        """Whether some effects are estimated with exact ones on some images: then `shrunken` says more."""
+        return any(not isinstance(one, ExactEvidence) for one in self.evidence.values())
+
+    def shrunken(self, half: str = "all") -> Float64[np.ndarray, "question column"]:
+        """Give effects drawn to their first-order estimates, for order alone; see `shrunken_effects`.
+
+        With few exact images an effect without bias is noisy, and the first-order estimate by itself may rank
+        better; with many it is the other way round. Where there is no such estimate, or all images are exact,
+        this is the effect.
+
+        Parameters
+        ----------
+        half
+            As for `estimate`.
+        """
+        cheap = np.concatenate([cheap_means(self.evidence[layer]) for layer in self.questions.groups])
+        return shrunken_effects(self.estimate("given", half), cheap)
 
     def _about(self, population: int | str | None) -> int | str | None:
         if population == "run":

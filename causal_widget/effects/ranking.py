@@ -33,7 +33,8 @@ class EffectRanking:
     min_effect, level, fdr : float
         Least effect that matters; of the intervals; nominal rate of false discoveries.
     rows : DataFrame
-        One row an edit, in the order of the ranking, with the columns of `Effects.table`.
+        One row an edit, in the order of the ranking, with the columns of `Effects.table`; and "shrunken",
+        by which they are in order, where exact effects are on some images.
     """
 
     outcome: str
@@ -47,6 +48,12 @@ class EffectRanking:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def shown(self) -> list[str]:
+        """The columns that are worth showing."""
+        borrowed = [name for name in ("shrunken",) if name in self.rows]
+        return ["rank", "question", *borrowed, "effect", "low", "high", "corrected p", "verdict"]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -84,15 +91,15 @@ class EffectRanking:
 
     def _title(self) -> str:
         what = "edits" if self.rows["unit"].isna().any() else "units"
+        effect = "shrunken effect" if "shrunken" in self.rows else "effect"
         return (
-            f"{len(self):,} {what} by their effect on {self.outcome}, {ORDERS[self.order]}; "
+            f"{len(self):,} {what} by their {effect} on {self.outcome}, {ORDERS[self.order]}; "
             f"{self.n_images:,} images"
         )
 
     def __repr__(self) -> str:
         said = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
-        columns = ["rank", "question", "effect", "low", "high", "corrected p", "verdict"]
-        shown = self.table(10)[columns].to_string(index=False, float_format="{:.4g}".format)
+        shown = self.table(10)[self.shown].to_string(index=False, float_format="{:.4g}".format)
         return f"EffectRanking: {self._title()}\n  {said}\n{shown}"
 
     def _repr_html_(self) -> str:

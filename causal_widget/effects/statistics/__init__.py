@@ -19,6 +19,7 @@ from causal_widget.effects.statistics.moments import EffectMoments, images_neede
 from causal_widget.effects.statistics.pairs import PairMoments
 from causal_widget.effects.statistics.ranks import ORDERS, ranks_of, top_overlap
 from causal_widget.effects.statistics.settled import Settled, settled
+from causal_widget.effects.statistics.shrinkage import shrunken, spread_of_bias
 from causal_widget.effects.statistics.split import split_images
 from causal_widget.effects.statistics.stability import (
     Stability,
@@ -57,7 +58,9 @@ __all__ = [
     "minimum_effect",
     "ranks_of",
     "settled",
+    "shrunken",
     "split_images",
+    "spread_of_bias",
     "spread_of_mean",
     "stability",
     "stability_of_draws",
