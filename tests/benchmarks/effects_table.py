@@ -121,7 +121,7 @@ def _part(cut: CutModel, questions: Questions, images: Tensor, labels: Tensor) -
     asked = outcomes(OUTCOMES, cut.graph.output.units)
     estimate = FirstOrder(asked, cut.graph.output.units, (1,) * len(asked))
     began = time.process_time()
-    with cut.run(images, places, grad=True) as state:
+    with cut.run(images, places, grad=True, soft=True) as state:
         told = estimate.estimates(state, labels, questions.groups, partial(differences, context=context))
     estimated = time.process_time()
     exact, after = [], []
