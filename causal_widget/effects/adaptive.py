@@ -21,16 +21,17 @@ from causal_widget.errors import ArgumentError
 
 __all__ = ["least_images", "run_controlled"]
 
-PILOT = 64  # images that fix the coefficients before the first look
-_GROWTH = 1.3  # from look to look; the intervals allow any number of looks
+PILOT = 32  # images that fix the coefficients before the first look
+_GROWTH = 1.15  # from look to look; the intervals allow any number of looks
 
 
 def run_controlled(run: Run) -> None:
     """Estimate every question to first order on all images, and measure it exactly on some.
 
     The images are drawn in a random order that the seed fixes; where the estimates of all images are
-    remembered, hard images more often (`Strata`). The first ones are the pilot, which gives the
-    coefficients of the first-order estimate; with a fixed number of exact images two halves serve each other.
+    remembered, those that are expected to move much are drawn more often (`Strata`). The first ones are the
+    pilot, which gives the coefficients of the first-order estimate; with a fixed number of exact images two
+    halves serve each other.
     In an adaptive run rounds follow, each on the next images of the order; questions that are settled take
     no part in them.
 

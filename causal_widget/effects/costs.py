@@ -204,7 +204,8 @@ def _recorded_seconds(
         if not asked:
             continue
         entry = entries.entry(next(iter(asked)))
-        layout = {"channels_last": True} if channels_last and isinstance(entry, CutModel) else {}
+        cut_here = isinstance(entry, CutModel)
+        layout = {"channels_last": channels_last, "soft": estimate.usable} if cut_here else {}
         places = sorted({place for layer in asked for place in entries.questions.places(layer)})
         context = Context(known.index[:size], known.means, known.donors)
         labels = None if first.labels is None else first.labels[:size]

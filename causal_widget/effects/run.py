@@ -154,7 +154,8 @@ class Run:
         if self._is_cut(next(iter(layers))):
             assert self.work.entries.cut is not None
             last = self.settings.channels_last
-            with self.work.entries.cut.run(part.images, places, channels_last=last, grad=grad) as state:
+            how = {"channels_last": last, "grad": grad, "soft": grad}
+            with self.work.entries.cut.run(part.images, places, **how) as state:
                 yield state
         else:
             assert self.work.entries.whole is not None

@@ -1,4 +1,4 @@
-"""Hard images are drawn more often: where the network is unsure, effects are large and estimates wrong."""
+"""Images on which effects are large are drawn more often: there the estimates are wrong by most, too."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from causal_widget.effects.remembered import Remembered
 
 __all__ = ["Strata"]
 
-STRATA = 4
+CUTS = (0.5, 0.7, 0.82, 0.91, 0.97)  # shares of the images below each stratum but the first
 LEAST = 25  # images of a stratum
-EXACT = 128  # exact images with which each stratum has some
-EVEN = 0.2  # of the exact images are drawn evenly
+EXACT = 96  # exact images with which each stratum has some
+EVEN = 0.1  # of the exact images are drawn evenly
 
 
 @dataclass(frozen=True, eq=False)
 class Strata:
-    """Quarters of the images by how hard they are, and an order that draws more of the hard ones.
+    """The images by how much they are expected to move, and an order that draws more of those that move much.
+
+    The first stratum is the half of the images with the least `size`, the last those 3 % with the largest;
+    of few images, fewer strata.
 
     Attributes
     ----------
     remembered : Remembered
         The first-order estimates of all images.
     stratum : array of int, shape (image,)
-        The quarter of each image.
+        The stratum of each image.
     order : array of int, shape (image,)
         In which images are drawn: within each stratum at random, and of the strata by `allocation`, in every
         beginning of the order.
@@ -52,14 +55,20 @@ class Strata:
         order : array of int, shape (image,)
             Random, by the seed.
         """
-        few = images < STRATA * LEAST or exact < EXACT
+        cuts = [cut for cut in CUTS if images * (1 - cut) >= LEAST]
+        few = len(cuts) < 2 or exact < EXACT
         if few or remembered is None or not remembered.whole(images):
             return None
-        hard = np.argsort(remembered.hardness[remembered.rows()], kind="stable")
+        hard = np.lexsort((remembered.hardness[remembered.rows()], size(remembered)))
         stratum = np.zeros(images, np.int64)
-        stratum[hard] = np.arange(images) * STRATA // images
+        stratum[hard] = np.searchsorted(np.array(cuts) * images, np.arange(images), side="right")
         shares = allocation(remembered, stratum)
         return Strata(remembered, stratum, interleaved(order, stratum, shares))
+
+    @property
+    def count(self) -> int:
+        """How many strata there are."""
+        return int(self.stratum.max()) + 1
 
     def grouped(self, evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
         """Give the evidence in strata; what is so already stays."""
@@ -70,8 +79,23 @@ class Strata:
             if isinstance(known, ControlledEvidence):
                 cheap = self.remembered.values[layer][rows].astype(np.float64)
                 changed = self.remembered.changed[layer][rows]
-                found[layer] = StratifiedEvidence.of(cheap, changed, self.stratum, STRATA)
+                found[layer] = StratifiedEvidence.of(cheap, changed, self.stratum, self.count)
         return found
+
+
+def size(remembered: Remembered) -> Float64[np.ndarray, " image"]:
+    """Say how much each image is expected to move under all questions together.
+
+    The root of the mean square over questions of the estimates, each over its spread over images. What the
+    estimates leave follows it more closely than the image's own loss does.
+    """
+    rows = remembered.rows()
+    squares = np.zeros(len(rows))
+    for values in remembered.values.values():
+        cheap = values[rows].astype(np.float64)
+        spread = cheap.std(axis=0)
+        squares += ((cheap / np.where(spread > 0, spread, 1.0)) ** 2).sum(axis=(1, 2))
+    return np.sqrt(squares)
 
 
 def allocation(
@@ -80,14 +104,16 @@ def allocation(
     """Give the share of exact images that each stratum has.
 
     For one question the variance is least with shares in proportion to ``W_h S_h``, S_h the standard
-    deviation in a stratum (Neyman 1934). What is left to measure is ``e - c g``, whose spread follows that of
-    the estimates g; the shares are means over questions. A part is drawn evenly, for where that is wrong.
+    deviation in a stratum of what is left to measure (Neyman 1934), ``e - c g``. Its spread follows that of
+    the estimates g, but differs less from stratum to stratum: on filters of a ResNet-32, whose residuals were
+    measured on 10,000 images, about as the square root. So S_h is the root of the estimates' standard
+    deviation; the shares are means over questions, and a part is drawn evenly, for where that is wrong.
     """
-    rows, shares = remembered.rows(), np.zeros(STRATA)
-    sizes = np.bincount(stratum, minlength=STRATA) / len(stratum)
+    rows, count = remembered.rows(), int(stratum.max()) + 1
+    shares, sizes = np.zeros(count), np.bincount(stratum) / len(stratum)
     for values in remembered.values.values():
         cheap = values[rows].astype(np.float64)
-        spread = np.stack([cheap[stratum == h].std(axis=0) for h in range(STRATA)])
+        spread = np.sqrt(np.stack([cheap[stratum == h].std(axis=0) for h in range(count)]))
         parts = sizes[:, None, None] * spread
         total = parts.sum(axis=0)
         shares += (parts / np.where(total > 0, total, 1.0)).sum(axis=(1, 2))

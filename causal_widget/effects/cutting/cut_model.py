@@ -149,6 +149,7 @@ class CutModel:
         *,
         channels_last: bool = False,
         grad: bool = False,
+        soft: bool = False,
     ) -> Iterator[CutState]:
         """Run the network once, and keep what later changes need while the block lasts.
 
@@ -163,6 +164,8 @@ class CutModel:
             Results differ by rounding; a network that asks for a view of its maps may refuse.
         grad : bool
             Record the run, so that the logits have gradients with respect to what `CutState.value` gives.
+        soft : bool
+            Whether gradients pass ReLU by gates that open over a width, see `soft_gates`.
 
         Yields
         ------
@@ -177,7 +180,7 @@ class CutModel:
             If the network cannot be entered at one of the sites.
         """
         with guarded(self.model, grad=grad):
-            state = self.keep(images, at, channels_last=channels_last, grad=grad)
+            state = self.keep(images, at, channels_last=channels_last, grad=grad, soft=soft)
             try:
                 yield state
             finally:
@@ -190,6 +193,7 @@ class CutModel:
         *,
         channels_last: bool = False,
         grad: bool = False,
+        soft: bool = False,
     ) -> CutState:
         """Run the network once, and keep what later changes need until the state is cleared.
 
@@ -198,7 +202,7 @@ class CutModel:
 
         Parameters
         ----------
-        images, at, channels_last, grad
+        images, at, channels_last, grad, soft
             As for `run`.
         """
         self._check(images)
@@ -215,7 +219,7 @@ class CutModel:
             placed = images.to(guard.device, floating_type(self.model))
             if channels_last and placed.ndim == 4:
                 placed = placed.contiguous(memory_format=torch.channels_last)
-            state.fill(recorded(placed) if grad else placed, frozenset(needed))
+            state.fill(recorded(placed) if grad else placed, frozenset(needed), soft)
         return state
 
     def _entered(self, place: Place) -> Region | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,10 +82,12 @@ class Program:
         """Give the module that a node calls, None where it calls none."""
         return self.model.get_submodule(str(node.target)) if node.op == "call_module" else None
 
-    def call(self, node: fx.Node, look: Callable[[fx.Node], Any]) -> Any:
-        """Run one node on the values that `look` gives."""
+    def call(
+        self, node: fx.Node, look: Callable[[fx.Node], Any], instead: Callable[..., Any] | None = None
+    ) -> Any:
+        """Run one node, or what is called instead, on the values that `look` gives."""
         args, kwargs = map_arg(node.args, look), map_arg(node.kwargs, look)
-        return self.function(node)(*args, **kwargs)
+        return (instead or self.function(node))(*args, **kwargs)
 
     def function(self, node: fx.Node) -> Callable[..., Any]:
         """Give what a node calls."""
@@ -106,12 +108,27 @@ class Program:
             raise NoCut(f"the traced network calls {target!r}, which is no function")
         return target
 
-    def steps(self, images: Tensor, keep: Collection[fx.Node] = ()) -> Iterator[tuple[fx.Node, Any]]:
-        """Run everything, node by node; give each node with its value, and free what none needs any more."""
+    def steps(
+        self,
+        images: Tensor,
+        keep: Collection[fx.Node] = (),
+        instead: Mapping[fx.Node, Callable[..., Any]] | None = None,
+    ) -> Iterator[tuple[fx.Node, Any]]:
+        """Run everything, node by node; give each node with its value, and free what none needs any more.
+
+        Parameters
+        ----------
+        images : Tensor
+        keep : collection of nodes
+            What is not freed.
+        instead : mapping of node to function, optional
+            What is called in place of some nodes' own functions.
+        """
         values: dict[fx.Node, Any] = {**self.defaults, self.images: images}
         last = last_uses(self.nodes)
         for node in self.nodes:
-            values[node] = self.call(node, values.__getitem__)
+            function = (instead or {}).get(node)
+            values[node] = self.call(node, values.__getitem__, function)
             yield node, values[node]
             for done in last.get(node, ()):
                 if done not in keep and done is not self.result:

@@ -18,6 +18,7 @@ from causal_widget.effects.cutting.region import Region
 from causal_widget.effects.cutting.reuse import Reuse
 from causal_widget.effects.cutting.rules import Rule
 from causal_widget.effects.cutting.slices import Items, Slices
+from causal_widget.effects.cutting.soft_gates import soft_gates
 from causal_widget.effects.cutting.under import logits_under
 from causal_widget.errors import ArgumentError, OrderError
 from causal_widget.graph import FilterGraph
@@ -56,11 +57,12 @@ class CutState:
         self._images: Tensor | None = None
         self.logits = torch.empty(0)
 
-    def fill(self, images: Tensor, keep: frozenset[fx.Node]) -> None:
-        """Run the network once, and keep the values of some nodes."""
+    def fill(self, images: Tensor, keep: frozenset[fx.Node], soft: bool = False) -> None:
+        """Run the network once, and keep the values of some nodes; for ``soft`` see `soft_gates`."""
         self._images = images
         kept = {self.program.images: images, **self.program.defaults}
-        for node, value in self.program.steps(images, keep):
+        instead = soft_gates(self.program) if soft else None
+        for node, value in self.program.steps(images, keep, instead):
             if node in keep:
                 kept[node] = value
             if node is self.program.result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -16,6 +17,8 @@ from causal_widget.effects.statistics.pairs import BELIEVED
 from causal_widget.effects.statistics.unseen import unseen_squares
 
 __all__ = ["Layers", "Summed", "spread_over_images"]
+
+LEAST_SHARE = 0.01  # of the size of an unseen effect is the same in all strata, whatever is estimated
 
 Each = Float64[np.ndarray, "stratum question column"]
 Counts = Int64[np.ndarray, "stratum question column"]
@@ -101,21 +104,45 @@ class Layers:
         if part == "main":
             return self._without_pilot(c)
         if anytime:
-            d = self._residual("main", c)
-            inner = self.rest / np.maximum(self.changed, 1) * _error(d.sd, d.n, self.rest)
+            d = self.main.residual(c)
+            inner = (
+                self.rest / np.maximum(self.changed, 1) * _error(self._sd("main", d.squares), d.n, self.rest)
+            )
             return self._summed(self._one_way(self.pilot, self.main, c), inner, d.df)
         return self._both_ways(c)
 
-    def _unseen(self, part: str) -> Each:
-        """Give what images of each stratum that are not seen might add to squares."""
-        pilot, main = self.carried[:, 0], self.carried[:, 1]
-        carried = {"all": pilot + main, "pilot": pilot, "main": main}[part]
-        return np.asarray(unseen_squares(self.exact(part), carried, self.usual))
+    def unseen(self, part: str) -> Values:
+        """Give what images not seen might add to squares, over all strata; see `unseen_squares`."""
+        return unseen_squares(_merged(self.exact(part)), self._carried(part), self.usual)
 
-    def _residual(self, part: str, c: Values) -> EffectMoments:
-        """Give the moments of ``e - c g`` in each stratum, with what is not seen."""
-        pairs = self.pilot if part == "pilot" else self.main
-        return pairs.residual(c).with_squares(self._unseen(part))
+    def _carried(self, part: str) -> Int64[np.ndarray, "question column"]:
+        pilot, main = self.carried[:, 0].sum(0), self.carried[:, 1].sum(0)
+        return np.asarray({"all": pilot + main, "pilot": pilot, "main": main}[part])
+
+    def _sd(self, part: str, squares: Each) -> Each:
+        """Give each stratum's standard deviation of one residual, of the squares about the mean.
+
+        Two things are added to what was seen in a stratum. The images not seen, `unseen`: each stratum has a
+        share of them as of the draws, as large as the cheap estimates say of the stratum against what was
+        drawn. A stratum of which few were drawn, because little happens there, would else count as if a large
+        part of it were not known. And, as if one image more were there, the variance of all draws,
+        taken to the stratum by the root of the same ratio (see `allocation`): a few images do not tell a
+        variance, and one or none say nothing of it.
+
+        Measured as there, by strata on a ResNet-32 and a LeNet-5: see `unseen_squares`.
+        """
+        n = self.exact(part).n
+        total = n.sum(0)
+        share = n / np.maximum(total, 1)
+        sizes = self.cheap.squares / np.maximum(self.changed, 1) + self.cheap.mean**2
+        usual = (share * sizes).sum(0)
+        relative = np.where(usual > 0, sizes / np.where(usual > 0, usual, 1.0), 1.0)
+        relative = LEAST_SHARE + (1 - LEAST_SHARE) * relative
+        unseen = self.unseen(part)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            pooled = np.where(total > 1, (squares.sum(0) + unseen) / (total - 1), np.nan)
+        seen = squares + unseen * share * relative + pooled * relative
+        return np.asarray(np.sqrt(seen / np.maximum(n, 1)))
 
     def _both_ways(self, first: Values) -> Summed:
         second = self.coefficient(self.main)
@@ -125,8 +152,7 @@ class Layers:
         mean = mean + (1 - weight) * self._one_way(self.main, self.pilot, second)
         squares = self.main.residual(first).squares + self.pilot.residual(second).squares
         df = np.maximum(n - 1.0, 0)  # one with each part's mean goes, two that are not seen come
-        sd = np.where(n > 1, np.sqrt((squares + self._unseen("all")) / np.maximum(n - 1, 1)), np.nan)
-        return self._summed(mean, _error(sd, n, self.changed), df)
+        return self._summed(mean, _error(self._sd("all", squares), n, self.changed), df)
 
     def _one_way(self, pilot: PairMoments, main: PairMoments, c: Values) -> Each:
         """Give each stratum's mean as `controlled` does, with this c."""
@@ -137,17 +163,18 @@ class Layers:
         return np.asarray(found / total)
 
     def _without_pilot(self, c: Values) -> Summed:
-        d, rest = self._residual("main", c), self.rest
+        d, rest = self.main.residual(c), self.rest
         mean_rest = self.changed * self.cheap.mean - self.pilot.n * self.pilot.cheap.mean
-        outer = _error(self.main.exact.with_squares(self._unseen("main")).sd, rest, self.changed)
+        outer = _error(self._sd("main", self.main.exact.squares), rest, self.changed)
         mean = c * mean_rest / np.maximum(rest, 1) + d.mean
-        return self._summed(mean, _error(d.sd, d.n, rest), d.df, outer)
+        return self._summed(mean, _error(self._sd("main", d.squares), d.n, rest), d.df, outer)
 
     def _by_regression(self) -> Summed:
         """Estimate by one regression within the pilot (Cochran 1977, section 7.10, combined)."""
         c = self.coefficient(self.pilot)
-        d = self._residual("pilot", c)
-        return self._summed(d.mean + c * self.cheap.mean, _error(d.sd, d.n, self.changed), d.df)
+        d = self.pilot.residual(c)
+        error = _error(self._sd("pilot", d.squares), d.n, self.changed)
+        return self._summed(d.mean + c * self.cheap.mean, error, d.df)
 
     def _summed(self, mean: Each, inner: Each, df: Each, outer: Each | None = None) -> Summed:
         """Put strata together, each with the share of all images that it has and an edit changes."""
@@ -173,9 +200,18 @@ def spread_over_images(exact: EffectMoments, share: Each) -> Values:
 
 
 def _error(sd: Each, n: Counts, total: Counts) -> Each:
-    """Give the standard error of a stratum's mean; infinite where it is not known, 0 where all are there."""
-    found = spread_of_mean(sd, n, total)
+    """Give the standard error of a stratum's mean; infinite where it is not known, 0 where all are there.
+
+    The estimate of a stratum without an exact effect is as far off as that with one.
+    """
+    found = spread_of_mean(sd, np.minimum(np.maximum(n, 1), total), total)
     return np.where(n >= total, 0.0, np.where(np.isnan(found), np.inf, found))
+
+
+def _merged(strata: EffectMoments) -> EffectMoments:
+    """Give the moments over all strata together."""
+    parts = (EffectMoments(*one) for one in zip(strata.n, strata.mean, strata.squares, strict=True))
+    return reduce(EffectMoments.merge, parts)
 
 
 def _moments(parts: Sequence[EffectMoments]) -> EffectMoments:

@@ -115,8 +115,7 @@ class StratifiedEvidence:
         stratum at two looks have the later one's variance as covariance, and so has their sum over strata
         whatever is drawn of each. So the error is, in the limit, a Brownian motion at time 1/V divided by
         this time, as it is for one sample of the variance V, and the same confidence sequence holds of it,
-        with the spread ``sqrt(V t')`` at ``t' = n / (1 - n/N)`` draws. A stratum with fewer than two exact
-        effects, and more to measure, leaves everything open.
+        with the spread ``sqrt(V t')`` at ``t' = n / (1 - n/N)`` draws.
         """
         check_part(part, PARTS)
         layers = Layers.of(self.strata, self.usual if usual is None else usual)
@@ -124,8 +123,10 @@ class StratifiedEvidence:
         exact = layers.exact(part)
         given = np.repeat(self.images[:, None], exact.n.shape[2], axis=1)
         size, share = about(population, given), layers.changed / given
-        sd = spread_over_images(exact, share)
-        outer = np.sqrt(found.outer**2 + spread_of_mean(sd, given, size) ** 2)
+        sd, unseen = spread_over_images(exact, share), layers.unseen(part)
+        whole = np.sqrt(sd**2 + unseen / np.maximum(exact.n.sum(axis=0) - 1, 1))
+        beyond = spread_of_mean(np.maximum(whole, np.sqrt(unseen / np.maximum(given, 1))), given, size)
+        outer = np.sqrt(found.outer**2 + beyond**2)
         outer = np.where(np.isnan(outer), np.inf, outer)
         looks = None
         if anytime and part != "pilot":
