@@ -36,7 +36,8 @@ class _SoftGate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:
         values: Tensor = ctx.saved_tensors[0]
-        size = torch.linalg.vector_norm(values.flatten(1), dim=1) / math.sqrt(max(values[0].numel(), 1))
+        dims = tuple(range(1, values.ndim))
+        size = torch.linalg.vector_norm(values, dim=dims) / math.sqrt(max(values[0].numel(), 1))
         sharp = 1 / (2 * math.sqrt(3) * WIDTH * size)
         # Where all values of an image are 0, the gates are as sharp as ReLU's.
         sharp = torch.nan_to_num(sharp, posinf=torch.finfo(values.dtype).max / 4)
