@@ -80,6 +80,19 @@ def test_a_stratum_hardly_measured_is_as_far_off_as_one_image(sizes: tuple[int, 
     assert np.mean(wider) > 0.9
 
 
+def test_the_only_image_that_changes_is_not_known_before_it_is_measured() -> None:
+    exact, cheap, changed, stratum = simulated()
+    changed = changed.copy()
+    changed[stratum == 3] = False
+    changed[-1] = True  # one image of the last stratum
+    truth = exact * changed[..., None], cheap * changed[..., None], changed, stratum
+    assert (sampled((60, 60, 60, 0), 0, truth=truth).estimate("given").se > 0).all()
+    without = sampled((500, 500, 500, 0), 0, truth=truth).estimate("given")
+    assert (without.se > 0.01 * np.abs(truth[0][-1]) / N).all()
+    everything = sampled((500, 500, 500, 500), 0, truth=truth).estimate("given")
+    np.testing.assert_array_equal(everything.se, 0)
+
+
 def test_without_exact_effects_everything_is_open() -> None:
     found = sampled((0, 0, 0, 1), 0).estimate("given", anytime=True)
     assert np.isinf(found.se).all()

@@ -122,14 +122,15 @@ class Layers:
     def _sd(self, part: str, squares: Each) -> Each:
         """Give each stratum's standard deviation of one residual, of the squares about the mean.
 
-        Two things are added to what was seen in a stratum. The images not seen, `unseen`: each stratum has a
-        share of them as of the draws, as large as the cheap estimates say of the stratum against what was
-        drawn. A stratum of which few were drawn, because little happens there, would else count as if a large
-        part of it were not known. And, as if one image more were there, the variance of all draws,
-        taken to the stratum by the root of the same ratio (see `allocation`): a few images do not tell a
-        variance, and one or none say nothing of it.
+        Two things are added to what was seen in a stratum: the images not seen, `unseen`, of which each
+        stratum has a share as of the draws, and, as if one image more were there, the variance of all draws;
+        a few images do not tell a variance, and one or none say nothing of it. Both are as much larger or
+        smaller than over all draws as the cheap estimates say of the stratum, in the square. A stratum of
+        which few were drawn, because little happens there, would else count as if a large part of it were not
+        known.
 
-        Measured as there, by strata on a ResNet-32 and a LeNet-5: see `unseen_squares`.
+        Measured as there, where images are drawn by strata: 95 % intervals from 100 to 1,000 exact images
+        hold 93 to 98 % of the time for loss and margin, 96 to 100 % for whether answers are correct.
         """
         n = self.exact(part).n
         total = n.sum(0)
@@ -202,9 +203,9 @@ def spread_over_images(exact: EffectMoments, share: Each) -> Values:
 def _error(sd: Each, n: Counts, total: Counts) -> Each:
     """Give the standard error of a stratum's mean; infinite where it is not known, 0 where all are there.
 
-    The estimate of a stratum without an exact effect is as far off as that with one.
+    The estimate of a stratum without an exact effect is as far off as one image is from the mean.
     """
-    found = spread_of_mean(sd, np.minimum(np.maximum(n, 1), total), total)
+    found = np.where(n > 0, spread_of_mean(sd, n, total), sd)
     return np.where(n >= total, 0.0, np.where(np.isnan(found), np.inf, found))
 
 
