@@ -68,10 +68,14 @@ class NotebookPage:
         return self._ready(True)
 
     def _ready(self, kernel: bool) -> "NotebookPage":
+        # Asked again and again: JupyterLab may yet replace the widget, and its promise would never end.
         self.page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length > 0", timeout=60_000
+            """() => {
+                const widget = window.jupyterapp?.shell.currentWidget;
+                return widget?.content?.widgets?.length > 0 && widget.context?.isReady;
+            }""",
+            timeout=60_000,
         )
-        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.ready")
         self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         if kernel:
             self.page.wait_for_function(
