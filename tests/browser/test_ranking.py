@@ -86,7 +86,7 @@ def first_cells(view: WidgetView, column: int) -> list[str]:
 
 
 def test_a_toggle_is_answered_at_once(view, shared_notebook, artifacts):
-    """From the double click to the numbers that are shown; the fastest of nine, for other tests run beside."""
+    """From the double click to the numbers that are shown; the fastest of nine, as other tests run beside."""
     view.open("interventions")
     shared_notebook.page.evaluate(ROUND_TRIPS, [view.root.element_handle(), [0]])
     trips = shared_notebook.page.evaluate(ROUND_TRIPS, [view.root.element_handle(), list(range(1, 10))])
