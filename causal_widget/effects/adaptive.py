@@ -44,7 +44,7 @@ def run_controlled(run: Run) -> None:
     n, aims = int(run.shards.now.n_images or 0), run.work.aims
     _check_count(run, n)
     order, everything = run.pool.order(run.seed), run.everything()
-    strata = Strata.of(run.shards.now.remembered, n, _share(run, n), order)
+    strata = Strata.of(run.shards.now.remembered, n, least_images(n, aims.exact), order)
     if strata is not None:
         order = strata.order
         run.shards.group(strata.grouped(run.shards.now.evidence))
@@ -163,11 +163,6 @@ def _judged(run: Run, stage: int) -> dict[str, Bool[np.ndarray, " question"]]:
     if now.judged < stage and now.stage <= stage:
         run.shards.judge(stage, still_open(run.work, now.evidence, now.open))
     return run.shards.now.open
-
-
-def _share(run: Run, n: int) -> int:
-    """Give how many images will be exact at least."""
-    return least_images(n, run.work.aims.exact)
 
 
 def _pilot(n: int) -> int:

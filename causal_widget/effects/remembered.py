@@ -102,6 +102,10 @@ class Remembered:
         """Give the row of each image where all are there."""
         return np.argsort(self.index)
 
+    def of_all(self, layer: str) -> Float64[np.ndarray, "image question column"]:
+        """Give the estimates of a layer's questions on all images, in their order, where all are there."""
+        return np.asarray(self.values[layer][self.rows()], np.float64)
+
     def estimates(
         self, index: Int64[np.ndarray, " image"], layer: str, where: Bool[np.ndarray, " question"]
     ) -> Float64[np.ndarray, "image question column"]:

@@ -77,7 +77,7 @@ class Strata:
         for layer, known in evidence.items():
             found[layer] = known
             if isinstance(known, ControlledEvidence):
-                cheap = self.remembered.values[layer][rows].astype(np.float64)
+                cheap = self.remembered.of_all(layer)
                 changed = self.remembered.changed[layer][rows]
                 found[layer] = StratifiedEvidence.of(cheap, changed, self.stratum, self.count)
         return found
@@ -89,10 +89,9 @@ def size(remembered: Remembered) -> Float64[np.ndarray, " image"]:
     The root of the mean square over questions of the estimates, each over its spread over images. What the
     estimates leave follows it more closely than the image's own loss does.
     """
-    rows = remembered.rows()
-    squares = np.zeros(len(rows))
-    for values in remembered.values.values():
-        cheap = values[rows].astype(np.float64)
+    squares = np.zeros(len(remembered.index))
+    for layer in remembered.values:
+        cheap = remembered.of_all(layer)
         spread = cheap.std(axis=0)
         squares += ((cheap / np.where(spread > 0, spread, 1.0)) ** 2).sum(axis=(1, 2))
     return np.sqrt(squares)
@@ -109,10 +108,10 @@ def allocation(
     measured on 10,000 images, about as the square root. So S_h is the root of the estimates' standard
     deviation; the shares are means over questions, and a part is drawn evenly, for where that is wrong.
     """
-    rows, count = remembered.rows(), int(stratum.max()) + 1
-    shares, sizes = np.zeros(count), np.bincount(stratum) / len(stratum)
-    for values in remembered.values.values():
-        cheap = values[rows].astype(np.float64)
+    sizes = np.bincount(stratum) / len(stratum)
+    count, shares = len(sizes), np.zeros(len(sizes))
+    for layer in remembered.values:
+        cheap = remembered.of_all(layer)
         spread = np.sqrt(np.stack([cheap[stratum == h].std(axis=0) for h in range(count)]))
         parts = sizes[:, None, None] * spread
         total = parts.sum(axis=0)

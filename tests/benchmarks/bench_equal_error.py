@@ -36,6 +36,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from causal_widget.effects import adaptive, plan_effects
+from causal_widget.effects.evidence import ControlledEvidence
 from causal_widget.effects.outcomes import outcome
 from causal_widget.graph import FilterGraph, trace, watch
 from causal_widget.guard import guarded
@@ -124,7 +125,8 @@ def above_rounding(
     effects = plan_effects(model, pieces, outcomes="loss", exact=2, graph=graph).run()
     found = {}
     for layer, one in effects.evidence.items():
-        cheap = one.strata[0].cheap if hasattr(one, "strata") else one.cheap
+        assert isinstance(one, ControlledEvidence)  # two exact images make no strata
+        cheap = one.cheap
         mean_squares = cheap.squares / np.maximum(cheap.n, 1) + cheap.mean**2
         found[layer] = np.flatnonzero(mean_squares[:, 0] > NOTHING**2).tolist()
     return {layer: alive for layer, alive in found.items() if alive}

@@ -14,7 +14,7 @@ from torch.fx.node import map_arg
 
 from causal_widget.graph.calls import layer_modules
 
-__all__ = ["NoCut", "Program", "written"]
+__all__ = ["NoCut", "Program", "has_hooks", "written"]
 
 
 class NoCut(Exception):
@@ -159,6 +159,11 @@ class Program:
                     user.replace_input_with(alias, node)
                 if alias is self.result:
                     self.result = node
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a person's functions see a module's input or output, and may change it."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def last_uses(nodes: Collection[fx.Node]) -> dict[fx.Node, list[fx.Node]]:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from causal_widget.effects.cutting.program import Program
+from causal_widget.effects.cutting.program import Program, has_hooks
 
 __all__ = ["Reuse", "reuses"]
 
@@ -63,7 +63,7 @@ def _of_module(program: Program, node: fx.Node) -> Reuse | None:
     module = program.module(node)
     if not isinstance(module, nn.ReLU | nn.ReLU6 | nn.SiLU | nn.Hardswish) or len(node.args) != 1:
         return None
-    if module._forward_hooks or module._forward_pre_hooks or not _is_own(program, node.args[0], node):
+    if has_hooks(module) or not _is_own(program, node.args[0], node):
         return None
     twin = copy.copy(module)  # the user's own module stays as it is
     twin.__dict__["inplace"] = True

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from causal_widget.effects.cutting.program import Program
+from causal_widget.effects.cutting.program import Program, has_hooks
 from causal_widget.effects.cutting.slices import Items, Slices, as_parameter
 
 __all__ = ["Rule", "Running", "rule_for"]
@@ -68,7 +68,7 @@ def rule_for(program: Program, node: fx.Node, example: Callable[[fx.Node], Any])
     """
     module = program.module(node)
     if module is not None:
-        return None if _has_hooks(module) or len(node.args) != 1 else _module_rule(module, node, example)
+        return None if has_hooks(module) or len(node.args) != 1 else _module_rule(module, node, example)
     name = _name(node)
     if name in _JOINS:
         return Rule(_join, needs_input=True)
@@ -382,10 +382,6 @@ def _name(node: fx.Node) -> str:
     name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
     plain = name if name.startswith("__") else name.rstrip("_")
     return {"iadd": "add", "imul": "mul", "isub": "sub", "itruediv": "truediv"}.get(plain, plain)
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _reads_tensors_beside(node: fx.Node, example: Callable[[fx.Node], Any]) -> bool:

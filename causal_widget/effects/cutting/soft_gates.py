@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from causal_widget.effects.cutting.program import Program
+from causal_widget.effects.cutting.program import Program, has_hooks
 
 __all__ = ["WIDTH", "soft_gates"]
 
@@ -56,7 +56,7 @@ def soft_gates(program: Program) -> dict[fx.Node, Callable[..., Any]]:
     for node in program.nodes:
         module = program.module(node)
         if module is not None:
-            plain = type(module) is nn.ReLU and not module._forward_hooks and not module._forward_pre_hooks
+            plain = type(module) is nn.ReLU and not has_hooks(module)
         elif node.op == "call_method":
             plain = node.target in ("relu", "relu_")
         else:

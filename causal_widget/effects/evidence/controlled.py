@@ -13,6 +13,7 @@ from causal_widget.effects.evidence.found import (
     Counts,
     Found,
     Values,
+    doubt_beyond,
     spread_of_one_more,
     spread_with_zeros,
     with_questions,
@@ -196,9 +197,7 @@ class ControlledEvidence:
         exact = self.pilot.exact if part == "pilot" else self.main.exact if part == "main" else self.moments
         sd = spread_with_zeros(exact, share)
         whole = spread_with_zeros(exact.with_squares(unseen), share)
-        beyond = spread_of_mean(np.maximum(whole, np.sqrt(unseen / np.maximum(given, 1))), given, size)
-        outer = np.sqrt((share * found.outer) ** 2 + beyond**2)
-        outer = np.where(np.isnan(outer), np.inf, outer)
+        outer = doubt_beyond(share * found.outer, whole, unseen, given, size)
         se = np.sqrt((share * found.inner) ** 2 + outer**2)
         looks = None
         if anytime and part != "pilot":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from causal_widget.effects.statistics import Controlled, EffectMoments, PairMoments
 from causal_widget.effects.statistics.moments import spread_of_mean
 
-__all__ = ["Found", "spread_of_one_more", "spread_with_zeros", "with_questions"]
+__all__ = ["Found", "doubt_beyond", "spread_of_one_more", "spread_with_zeros", "with_questions"]
 
 Counts = Int64[np.ndarray, "question column"]
 Values = Float64[np.ndarray, "question column"]
@@ -74,6 +74,27 @@ def spread_with_zeros(exact: EffectMoments, share: Float64[np.ndarray, "question
     variance = np.where(exact.n > 1, exact.squares / np.maximum(exact.n - 1, 1), 0.0)
     whole = share * variance + share * (1 - share) * exact.mean**2
     return np.where((exact.n > 1) | (share == 0), np.sqrt(whole), np.nan)
+
+
+def doubt_beyond(
+    own: Values, sd: Values, unseen: Values, given: Counts, size: int | Int64[np.ndarray, "*question"] | None
+) -> Values:
+    """Give the standard error that is left if every exact effect of the images given were known.
+
+    Parameters
+    ----------
+    own : array, shape (question, column)
+        What of it was found already.
+    sd, unseen : array, shape (question, column)
+        Standard deviation over images, and what images not seen might add to squares.
+    given : array of int, shape (question, column)
+        Images given.
+    size : int, array or None
+        How many the mean is about.
+    """
+    beyond = spread_of_mean(np.maximum(sd, np.sqrt(unseen / np.maximum(given, 1))), given, size)
+    found = np.sqrt(own**2 + beyond**2)
+    return np.where(np.isnan(found), np.inf, found)
 
 
 def with_questions(

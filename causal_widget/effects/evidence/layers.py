@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -16,7 +16,7 @@ from causal_widget.effects.statistics.moments import spread_of_mean
 from causal_widget.effects.statistics.pairs import BELIEVED
 from causal_widget.effects.statistics.unseen import unseen_squares
 
-__all__ = ["Layers", "Summed", "spread_over_images"]
+__all__ = ["Layers", "Summed", "merged", "spread_over_images"]
 
 LEAST_SHARE = 0.01  # of the size of an unseen effect is the same in all strata, whatever is estimated
 
@@ -113,7 +113,7 @@ class Layers:
 
     def unseen(self, part: str) -> Values:
         """Give what images not seen might add to squares, over all strata; see `unseen_squares`."""
-        return unseen_squares(_merged(self.exact(part)), self._carried(part), self.usual)
+        return unseen_squares(_over_all(self.exact(part)), self._carried(part), self.usual)
 
     def _carried(self, part: str) -> Int64[np.ndarray, "question column"]:
         pilot, main = self.carried[:, 0].sum(0), self.carried[:, 1].sum(0)
@@ -209,10 +209,13 @@ def _error(sd: Each, n: Counts, total: Counts) -> Each:
     return np.where(n >= total, 0.0, np.where(np.isnan(found), np.inf, found))
 
 
-def _merged(strata: EffectMoments) -> EffectMoments:
-    """Give the moments over all strata together."""
-    parts = (EffectMoments(*one) for one in zip(strata.n, strata.mean, strata.squares, strict=True))
+def merged(parts: Iterable[EffectMoments]) -> EffectMoments:
+    """Give the moments over all strata together, of those of each."""
     return reduce(EffectMoments.merge, parts)
+
+
+def _over_all(strata: EffectMoments) -> EffectMoments:
+    return merged(EffectMoments(*one) for one in zip(strata.n, strata.mean, strata.squares, strict=True))
 
 
 def _moments(parts: Sequence[EffectMoments]) -> EffectMoments:

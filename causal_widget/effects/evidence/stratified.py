@@ -10,14 +10,14 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import ArrayLike, NDArray
 
 from causal_widget.effects.evidence.controlled import PARTS, ControlledEvidence
-from causal_widget.effects.evidence.layers import Layers, spread_over_images
+from causal_widget.effects.evidence.found import doubt_beyond
+from causal_widget.effects.evidence.layers import Layers, merged, spread_over_images
 from causal_widget.effects.evidence.plain import about, check_part
 from causal_widget.effects.statistics import EffectMoments
 from causal_widget.effects.statistics.anytime import Looks
 from causal_widget.effects.statistics.asymptotic import FIRST, effective_images
 from causal_widget.effects.statistics.checks import check_population
 from causal_widget.effects.statistics.estimate import Estimate
-from causal_widget.effects.statistics.moments import spread_of_mean
 from causal_widget.effects.statistics.unseen import size_of_one
 
 __all__ = ["StratifiedEvidence", "at_least_measured"]
@@ -86,10 +86,7 @@ class StratifiedEvidence:
     @property
     def moments(self) -> EffectMoments:
         """Moments of the exact effects as they were drawn: more of the images with large ones."""
-        first, *others = (one.moments for one in self.strata)
-        for one in others:
-            first = first.merge(one)
-        return first
+        return merged(one.moments for one in self.strata)
 
     @property
     def usual(self) -> Float64[np.ndarray, " column"]:
@@ -125,9 +122,7 @@ class StratifiedEvidence:
         size, share = about(population, given), layers.changed / given
         sd, unseen = spread_over_images(exact, share), layers.unseen(part)
         whole = np.sqrt(sd**2 + unseen / np.maximum(exact.n.sum(axis=0) - 1, 1))
-        beyond = spread_of_mean(np.maximum(whole, np.sqrt(unseen / np.maximum(given, 1))), given, size)
-        outer = np.sqrt(found.outer**2 + beyond**2)
-        outer = np.where(np.isnan(outer), np.inf, outer)
+        outer = doubt_beyond(found.outer, whole, unseen, given, size)
         looks = None
         if anytime and part != "pilot":
             n, rest = layers.main.n.sum(axis=0), layers.rest.sum(axis=0)
